@@ -1,0 +1,55 @@
+"""Accepting jobs: many requests, one statement, one commit."""
+
+from collections.abc import Sequence
+
+from api.batching import Batcher
+from api.idempotency import Accepted, KeyedJob, accept_keyed
+from api.store import Connection, Store
+from core.acceptance import ACCEPT, NewJob, accept_parameters
+from core.errors import IdempotencyMismatchError
+from core.settings import Settings
+
+
+class JobWriter:
+    """Commits the jobs of requests that arrive together.
+
+    Jobs with an Idempotency-Key have a connection of their own: they may have to wait for another replica's transaction,
+    and the others must not wait with them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._ttl_s = settings.idempotency_ttl_s
+        self._plain_store = Store(settings, "accept jobs")
+        self._keyed_store = Store(settings, "accept jobs with keys")
+        self._plain: Batcher[NewJob, None] = Batcher(self._accept_plain)
+        self._keyed: Batcher[KeyedJob, Accepted] = Batcher(self._accept_keyed)
+
+    async def accept(self, job: NewJob) -> None:
+        """Return after the commit. Raises StoreUnavailableError; the job is then accepted or not, nobody knows."""
+        await self._plain.submit(job)
+
+    async def accept_once(self, request: KeyedJob) -> Accepted:
+        """Return the job of the key after the commit. Raises IdempotencyMismatchError, StoreUnavailableError."""
+        return await self._keyed.submit(request)
+
+    async def close(self) -> None:
+        """Finish what is under way and close the connections."""
+        await self._plain.drain()
+        await self._keyed.drain()
+        await self._plain_store.close()
+        await self._keyed_store.close()
+
+    async def _accept_plain(self, jobs: Sequence[NewJob]) -> Sequence[None]:
+        parameters = accept_parameters(jobs)
+
+        async def insert(connection: Connection) -> None:
+            await connection.execute(ACCEPT, parameters)
+
+        await self._plain_store.run(insert)
+        return [None] * len(jobs)
+
+    async def _accept_keyed(self, requests: Sequence[KeyedJob]) -> Sequence[Accepted | IdempotencyMismatchError]:
+        async def insert(connection: Connection) -> list[Accepted | IdempotencyMismatchError]:
+            return await accept_keyed(connection, requests, self._ttl_s)
+
+        return await self._keyed_store.run(insert)

@@ -1,0 +1,130 @@
+"""Idempotency keys: the same key with the same request gives the same job, from any replica."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from api.store import Connection
+from core.acceptance import ACCEPT, NewJob, accept_parameters
+from core.errors import FieldError, IdempotencyMismatchError, InvalidArgumentsError
+from core.queries import load_query
+from core.strict_json import canonical
+
+RESERVE_KEYS: Final = load_query("core", "reserve_keys")
+FIND_KEYS: Final = load_query("core", "find_keys")
+
+KEY_LIMIT_CHARS: Final = 255
+
+#: Who owns a key: (owner, key).
+Name = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedJob:
+    """A job to accept unless an earlier request owns its key."""
+
+    job: NewJob
+    key: str
+    fingerprint: str
+
+    @property
+    def name(self) -> Name:
+        """The key, as unique as the table holds it."""
+        return self.job.owner, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The job that a request stands for; replayed if an earlier request made it."""
+
+    task_id: UUID
+    is_replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    fingerprint: str
+    task_id: UUID
+
+
+def check_key(key: str) -> str:
+    """Return the key. Raises InvalidArgumentsError unless it is 1 to 255 visible ASCII characters or spaces."""
+    if 0 < len(key) <= KEY_LIMIT_CHARS and key.isascii() and key.isprintable():
+        return key
+    message = f"must be 1 to {KEY_LIMIT_CHARS} printable ASCII characters"
+    raise InvalidArgumentsError(
+        f"Idempotency-Key {message}", [FieldError(("header", "Idempotency-Key"), message, "value_error")]
+    )
+
+
+def fingerprint(task: str, args: str, options: Mapping[str, str]) -> str:
+    """Return the SHA-256, in hexadecimal, of a request: its task, its arguments in canonical form, its options."""
+    content = json.dumps([task, canonical(args), sorted(options.items())])
+    return hashlib.sha256(content.encode("ascii")).hexdigest()
+
+
+async def accept_keyed(
+    connection: Connection, requests: Sequence[KeyedJob], ttl_s: float
+) -> list[Accepted | IdempotencyMismatchError]:
+    """Accept the jobs whose keys are free, in one transaction; return for each request its job or the mismatch.
+
+    The first of several requests with one key stands for all of them. Safe to send again after a lost connection: a key
+    that holds our own task_id is ours.
+    """
+    firsts: dict[Name, KeyedJob] = {}
+    for request in requests:
+        firsts.setdefault(request.name, request)
+    async with connection.transaction():
+        claims = await _claim_keys(connection, firsts, ttl_s)
+        own = [first.job for name, first in firsts.items() if claims[name].task_id == first.job.task_id]
+        if own:
+            await connection.execute(ACCEPT, accept_parameters(own))
+    return [_judge(request, claims[request.name]) for request in requests]
+
+
+async def _claim_keys(connection: Connection, firsts: Mapping[Name, KeyedJob], ttl_s: float) -> dict[Name, _Claim]:
+    """Return who owns each key; the free ones are ours from now on."""
+    claims: dict[Name, _Claim] = {}
+    while unsettled := sorted(firsts.keys() - claims.keys()):
+        for name in await _reserve(connection, unsettled, firsts, ttl_s):
+            claims[name] = _Claim(firsts[name].fingerprint, firsts[name].job.task_id)
+        # A key that expires between the two statements is in neither answer: it is free now, and the loop takes it.
+        claims |= await _find(connection, [name for name in unsettled if name not in claims])
+    return claims
+
+
+async def _reserve(
+    connection: Connection, names: Collection[Name], firsts: Mapping[Name, KeyedJob], ttl_s: float
+) -> list[Name]:
+    cursor = await connection.execute(
+        RESERVE_KEYS,
+        {
+            "owners": [owner for owner, _ in names],
+            "keys": [key for _, key in names],
+            "fingerprints": [firsts[name].fingerprint for name in names],
+            "task_ids": [firsts[name].job.task_id for name in names],
+            "ttl_s": ttl_s,
+        },
+    )
+    return [(owner, key) for owner, key in await cursor.fetchall()]
+
+
+async def _find(connection: Connection, names: Collection[Name]) -> dict[Name, _Claim]:
+    if not names:
+        return {}
+    cursor = await connection.execute(
+        FIND_KEYS, {"owners": [owner for owner, _ in names], "keys": [key for _, key in names]}
+    )
+    return {(owner, key): _Claim(found, task_id) for owner, key, found, task_id in await cursor.fetchall()}
+
+
+def _judge(request: KeyedJob, claim: _Claim) -> Accepted | IdempotencyMismatchError:
+    if claim.fingerprint != request.fingerprint:
+        return IdempotencyMismatchError(
+            f"Idempotency-Key {request.key!r} belongs to an earlier request with another task, arguments or options;"
+            " use a new key for a new request"
+        )
+    return Accepted(claim.task_id, is_replayed=claim.task_id != request.job.task_id)

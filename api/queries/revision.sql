@@ -1,0 +1,2 @@
+-- The schema's revision.
+SELECT version_num FROM alembic_version

@@ -1,0 +1,124 @@
+"""The shapes of responses, for the documentation. Bodies are put together in api/rendering.py; tests hold both together."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Schema(BaseModel):
+    """Exactly these members."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AcceptedJob(Schema):
+    """A job that is committed and will run."""
+
+    task_id: UUID
+    status: Literal["PENDING"]
+
+
+class JobError(Schema):
+    """Why an attempt failed."""
+
+    type: str = Field(examples=["ValueError"])
+    message: str
+
+
+class Progress(Schema):
+    """How far a running task says it is."""
+
+    done: int | float
+    total: int | float | None
+
+
+class JobStatus(Schema):
+    """Where a job stands. A failed job is data, not an error of the request."""
+
+    task_id: UUID
+    task: str = Field(examples=["tasks.add"])
+    status: Literal["PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
+    result: Any = Field(description="The task's return value; null until SUCCESS")
+    error: JobError | None = Field(description="Of the last failed attempt")
+    attempts: int = Field(ge=0, description="Attempts begun")
+    max_attempts: int | None = Field(description="Attempts at most; null: retried for ever")
+    progress: Progress | None
+    created_at: datetime
+    due_at: datetime = Field(description="Not started before")
+    started_at: datetime | None = Field(description="Start of the last attempt")
+    finished_at: datetime | None
+
+
+class AttemptRecord(Schema):
+    """One try of a job; ended_at and outcome are null while it runs."""
+
+    number: int = Field(ge=1, description="An attempt that was handed back at a worker's drain does not count")
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Literal["SUCCESS", "FAILURE", "LOST", "HANDED_BACK", "REVOKED"] | None
+    error: JobError | None
+    traceback: str | None
+
+
+class JobDetail(JobStatus):
+    """A job with its arguments and its history."""
+
+    args: dict[str, Any]
+    owner: str
+    queue: str
+    parent_id: UUID | None = Field(description="The job that made this one")
+    retry_of: UUID | None = Field(description="The finished job that this one repeats")
+    attempt_log: list[AttemptRecord]
+
+
+class Alive(Schema):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class Check(Schema):
+    """One condition."""
+
+    ok: bool
+    detail: str
+
+
+class Checks(Schema):
+    """What the system needs to accept and to run jobs."""
+
+    database: Check
+    schema_: Check = Field(alias="schema")
+    scheduler: Check
+    workers: Check
+
+
+class Ready(Schema):
+    """Jobs are accepted and run."""
+
+    status: Literal["ready"]
+    checks: Checks
+
+
+class FieldProblem(Schema):
+    """One offending place."""
+
+    loc: list[str | int] = Field(examples=[["body", "x"]])
+    message: str
+    type: str
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457). `code` is stable; program by it."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    code: str = Field(examples=["invalid"])
+    instance: str
+    errors: list[FieldProblem] | None = Field(default=None, description="With 422: what is wrong where")
+    checks: Checks | None = Field(default=None, description="With 503 of /readyz: what is missing")

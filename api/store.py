@@ -1,0 +1,130 @@
+"""One connection to PostgreSQL that is repaired when it breaks, and a limit on how long anybody waits for it."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection
+
+from core.database import UNAVAILABLE, connect_async
+from core.errors import StoreUnavailableError
+from core.events import Event
+from core.settings import Settings
+
+Connection = AsyncConnection[tuple[Any, ...]]
+Result = TypeVar("Result")
+
+#: Longest wait of a request for the database. With all else it makes an answer in less than 3 s.
+BUDGET_S: Final = 2.5
+#: PostgreSQL ends a statement itself before we hang up on it: the connection can be used again.
+STATEMENT_TIMEOUT_S: Final = 2.0
+FIRST_PAUSE_S: Final = 0.02
+LONGEST_PAUSE_S: Final = 0.25
+
+#: SQLSTATE classes that another try within the budget does not cure (PostgreSQL documentation, appendix A): disk full and
+#: out of memory, read-only, no such table or privilege.
+_LASTING: Final = ("53100", "53200", "25006", "42", "28")
+
+log = structlog.get_logger()
+
+
+class Store:
+    """Runs operations on one connection, one at a time, each within BUDGET_S.
+
+    A lost connection is made anew and the operation sent again as long as the budget lasts, so operations must be safe to
+    repeat. No psycopg call is ever cancelled: at the end of the budget the socket is shut down, psycopg sees the end of
+    the stream, and the connection is thrown away. A connection in an unknown state is never used again.
+    """
+
+    def __init__(self, settings: Settings, purpose: str) -> None:
+        self._settings = settings
+        self._purpose = purpose
+        self._connection: Connection | None = None
+        self._lock = asyncio.Lock()
+        self._is_lost = False
+
+    async def run(self, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
+        """Return what operation(connection) returns. Raises StoreUnavailableError at the end of the budget at the latest."""
+        deadline = asyncio.get_running_loop().time() + BUDGET_S
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._lock.acquire()
+        except TimeoutError as error:
+            raise self._unavailable(error) from error
+        try:
+            return await self._run_until(deadline, operation)
+        finally:
+            self._lock.release()
+
+    async def _run_until(self, deadline: float, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
+        loop = asyncio.get_running_loop()
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                result = await self._try_once(deadline, operation)
+            except (psycopg.DataError, psycopg.IntegrityError):
+                raise
+            except (psycopg.Error, *UNAVAILABLE) as error:
+                await self._discard()
+                if loop.time() + pause_s >= deadline or _is_lasting(error):
+                    raise self._unavailable(error) from error
+            else:
+                self._note_success()
+                return result
+            await asyncio.sleep(pause_s)
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+
+    async def _try_once(self, deadline: float, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
+        connection = self._connection
+        if connection is None or connection.closed:
+            async with asyncio.timeout_at(deadline):
+                connection = await connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
+            self._connection = connection
+        timer = asyncio.get_running_loop().call_at(deadline, _hang_up, connection)
+        try:
+            return await operation(connection)
+        finally:
+            timer.cancel()
+
+    async def close(self) -> None:
+        """Close the connection. The store can be used again; it then connects anew."""
+        await self._discard()
+
+    async def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    def _unavailable(self, error: BaseException) -> StoreUnavailableError:
+        if not self._is_lost:
+            self._is_lost = True
+            log.warning(Event.STORE_LOST, purpose=self._purpose, error=_first_line(error))
+        return StoreUnavailableError(
+            f"cannot {self._purpose}: the database is out of reach, full, or did not answer within {BUDGET_S} s; try again"
+        )
+
+    def _note_success(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            log.info(Event.STORE_RESTORED, purpose=self._purpose)
+
+
+def _hang_up(connection: Connection) -> None:
+    """Shut the socket down: whoever waits for an answer sees the end of the stream at once."""
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _is_lasting(error: BaseException) -> bool:
+    sqlstate = getattr(error, "sqlstate", None)
+    return sqlstate is not None and sqlstate.startswith(_LASTING)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

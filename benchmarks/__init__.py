@@ -1,0 +1,1 @@
+"""Figures, side by side with other stacks: `python -m benchmarks`. README.md says how it measures."""

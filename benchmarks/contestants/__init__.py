@@ -1,0 +1,1 @@
+"""One folder per stack: its program, its pinned requirements, and its adapter."""

@@ -1,0 +1,22 @@
+"""How to run the bare echo."""
+
+import json
+from collections.abc import Sequence
+
+from benchmarks.contestant import UVICORN_OPTIONS, Command, Contestant, Sum
+
+
+class Adapter(Contestant):
+    """Takes no jobs: only its answers are measured."""
+
+    title = "bare FastAPI route that returns its pydantic body; no job, nothing stored"
+
+    def api(self, port: int) -> Sequence[Command]:
+        """One process of uvicorn."""
+        return [Command("api", [str(self.python), "-m", "uvicorn", "api:app", "--port", str(port), *UVICORN_OPTIONS])]
+
+    def read_answer(self, job: Sum, body: bytes) -> str:
+        """The answer is the request's body again."""
+        if json.loads(body) != {"x": job.x, "y": job.y}:
+            raise ValueError(f"not an echo of job {job.index}: {body!r}")
+        return str(job.index)

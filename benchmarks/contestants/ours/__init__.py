@@ -1,0 +1,1 @@
+"""This repository, as it ships."""

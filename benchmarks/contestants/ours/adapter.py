@@ -1,0 +1,63 @@
+"""How to run this project: the commands that standalone and Compose use, with the settings that it ships."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from subprocess import run
+from uuid import UUID
+
+import psycopg
+
+from benchmarks.contestant import Command, Contestant, Engines
+from core.queues import DEFAULT_QUEUE, broker_queue_name
+from core.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+
+
+class Adapter(Contestant):
+    """A result is a row in PostgreSQL."""
+
+    title = "api, scheduler, four workers; RabbitMQ; PostgreSQL, a synchronous commit before each 202 and for each outcome"
+    packages = ("celery", "kombu", "psycopg", "fastapi", "uvicorn", "pydantic")
+
+    def __init__(self, name: str, python: Path, engines: Engines) -> None:
+        super().__init__(name, python, engines)
+        self.path = ROOT
+        settings = Settings.model_validate({"database_url": engines.postgres_url, "broker_url": engines.rabbitmq_url})
+        self.queue_name = broker_queue_name(DEFAULT_QUEUE, settings)
+        self._environment = {"DATABASE_URL": engines.postgres_url, "BROKER_URL": engines.rabbitmq_url}
+        self._database = psycopg.connect(engines.postgres_url, autocommit=True)
+
+    def prepare(self) -> None:
+        """Make the tables."""
+        run([str(self.python), "-m", "core.migrations"], cwd=ROOT, env=self._environment, check=True, capture_output=True)
+
+    def api(self, port: int) -> Sequence[Command]:
+        """The api, and the scheduler that publishes."""
+        return [
+            Command("api", [str(self.python), "-m", "api"], {**self._environment, "PORT": str(port)}),
+            Command("scheduler", [str(self.python), "-m", "scheduler"], self._environment),
+        ]
+
+    def workers(self) -> Sequence[Command]:
+        """Four workers with one slot each."""
+        return [Command("worker", [str(self.python), "-m", "worker"], self._environment, count=4)]
+
+    def count_finished(self) -> int:
+        """Only an outcome gives a row of jobs its status."""
+        row = self._database.execute("SELECT count(*) FROM jobs WHERE status IS NOT NULL").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
+        """As the api reads them."""
+        rows = self._database.execute(
+            "SELECT task_id, result FROM jobs WHERE status = 'SUCCESS' AND task_id = ANY (%s)", [list(map(UUID, task_ids))]
+        )
+        results = {str(task_id): json.loads(result) for task_id, result in rows}
+        return [results.get(task_id) for task_id in task_ids]
+
+    def clear(self) -> None:
+        """Locked in the order in which the parts lock them."""
+        self._database.execute("TRUNCATE live_jobs, jobs, attempts")

@@ -1,0 +1,1 @@
+"""FastAPI, Celery, RabbitMQ and Redis as tutorials put them together."""

@@ -1,0 +1,1 @@
+"""A client for the HTTP interface; imports nothing else of this repository."""

@@ -1,0 +1,1 @@
+"""What api, scheduler and worker must agree on: settings, registry, job store, states, errors, logs."""

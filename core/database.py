@@ -1,0 +1,43 @@
+"""Connections to PostgreSQL, the same in every part: short time-outs, keepalives, no statement without a limit."""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+from psycopg.rows import TupleRow
+
+from core.settings import Settings
+
+#: What a statement raises when the database is away, going away, full, or not answering.
+UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionError, TimeoutError)
+
+CONNECT_TIMEOUT_S: Final = 2
+
+
+def connection_options(application_name: str, statement_timeout_s: float) -> dict[str, Any]:
+    """Return libpq parameters under which a dead peer is noticed within about 5 s and no statement runs for ever."""
+    timeout_ms = int(statement_timeout_s * 1000)
+    return {
+        "application_name": application_name,
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "keepalives_idle": 2,
+        "keepalives_interval": 1,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 5000,
+        "options": f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} -c timezone=UTC"
+        " -c idle_in_transaction_session_timeout=30000",
+    }
+
+
+def connect(settings: Settings, application_name: str, statement_timeout_s: float = 10.0) -> Connection[TupleRow]:
+    """Open a connection in autocommit mode. Raises one of UNAVAILABLE if there is none to be had within 2 s."""
+    options = connection_options(application_name, statement_timeout_s)
+    return psycopg.connect(settings.database_url, autocommit=True, prepare_threshold=1, **options)
+
+
+async def connect_async(
+    settings: Settings, application_name: str, statement_timeout_s: float = 10.0
+) -> AsyncConnection[TupleRow]:
+    """Open an asyncio connection in autocommit mode; otherwise as connect."""
+    options = connection_options(application_name, statement_timeout_s)
+    return await AsyncConnection.connect(settings.database_url, autocommit=True, prepare_threshold=1, **options)

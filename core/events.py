@@ -1,0 +1,40 @@
+"""The names of everything that is logged, `noun.past_verb`. Metrics and the event stream use the same names."""
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """What happened; the data goes into fields."""
+
+    # api
+    API_STARTED = "api.started"
+    API_STOPPED = "api.stopped"
+    JOB_ACCEPTED = "job.accepted"
+    REQUEST_ANSWERED = "request.answered"
+    REQUEST_FAILED = "request.failed"
+    STORE_LOST = "store.lost"
+    STORE_RESTORED = "store.restored"
+    # scheduler
+    SCHEDULER_STARTED = "scheduler.started"
+    SCHEDULER_STOPPED = "scheduler.stopped"
+    JOBS_PUBLISHED = "jobs.published"
+    JOBS_RESCUED = "jobs.rescued"
+    JOBS_REPUBLISHED = "jobs.republished"
+    JOBS_DELETED = "jobs.deleted"
+    BROKER_LOST = "broker.lost"
+    BROKER_RESTORED = "broker.restored"
+    SCHEDULER_FAILED = "scheduler.failed"
+    # worker
+    WORKER_STARTED = "worker.started"
+    WORKER_DRAINING = "worker.draining"
+    WORKER_DRAINED = "worker.drained"
+    JOB_CLAIMED = "job.claimed"
+    JOB_DROPPED = "job.dropped"
+    JOB_FINISHED = "job.finished"
+    JOB_RETRIED = "job.retried"
+    JOB_FENCED = "job.fenced"
+    JOB_LOST = "job.lost"
+    JOB_HANDED_BACK = "job.handed_back"
+    JOB_POSTPONED = "job.postponed"
+    # database
+    SCHEMA_UPGRADED = "schema.upgraded"

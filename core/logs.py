@@ -1,0 +1,83 @@
+"""Logging for every part: structlog over the standard library, one stream (stderr), readable or JSON."""
+
+import logging
+import logging.config
+import sys
+from typing import Any, Final
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+from core.settings import Settings
+
+#: Loggers whose lines our own events say better, and without arguments in them; up to which level they are silent.
+_QUIET: Final = {
+    "alembic": logging.WARNING,
+    "amqp": logging.WARNING,
+    "asyncio": logging.WARNING,
+    "celery.app.trace": logging.CRITICAL,
+    "celery.apps.worker": logging.WARNING,
+    "celery.worker.consumer.connection": logging.WARNING,
+    "celery.worker.request": logging.CRITICAL,
+    "celery.worker.strategy": logging.WARNING,
+    "kombu": logging.WARNING,
+    "multiprocessing": logging.CRITICAL,
+    "uvicorn.access": logging.WARNING,
+}
+
+
+def configure_logging(settings: Settings, part: str) -> None:
+    """Send everything, ours and the libraries', to stderr in the form that settings.log_format names.
+
+    part is a field of every line. Fields bound with structlog.contextvars (task_id, attempt) are on every line as well,
+    also on those that a task writes with the standard library's logging.
+    """
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        _name_part(part),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[*shared, _add_logger_name],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(settings)],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+
+
+def _renderers(settings: Settings) -> list[Processor]:
+    if settings.log_format == "json":
+        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), pad_event_to=20, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+def _name_part(part: str) -> Processor:
+    def add_part(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event["part"] = part
+        return event
+
+    return add_part
+
+
+def _add_logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    record: Any = event.get("_record")
+    if record is not None:
+        event["logger"] = record.name
+    return event

@@ -1,0 +1,114 @@
+"""The one table of settings. Every part reads the same environment; docs/reference/settings.md is made from this class."""
+
+from functools import lru_cache
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Frozen settings, read from environment variables of the same names in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True)
+
+    database_url: str = Field(description="PostgreSQL, as libpq takes it: postgresql://user@host/db or ...?host=/socket/dir")
+    broker_url: str = Field(description="RabbitMQ (amqp://, amqps://) or Valkey/Redis (redis://, redis+socket://)")
+    task_modules: str = Field("tasks", description="Import paths of the packages or modules with tasks, comma separated")
+
+    host: str = Field("127.0.0.1", description="Address that the api listens on")
+    port: int = Field(8000, ge=0, le=65535, description="Port that the api listens on")
+    allowed_hosts: str = Field(
+        "localhost,127.0.0.1,[::1]", description="Host headers that the api answers to, comma separated; * for any"
+    )
+
+    log_format: Literal["console", "json"] = Field("console", description="Readable lines, or one JSON object a line")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level shown")
+
+    queue_type: Literal["classic", "quorum"] = Field(
+        "classic", description="RabbitMQ queue type: classic on one node, quorum on a cluster"
+    )
+    worker_queues: str = Field("", description="Queues that a worker serves, comma separated; empty: all that tasks name")
+    worker_slots: int = Field(1, ge=1, le=256, description="Attempts that one worker runs at a time")
+    worker_name: str = Field("", description="Name of this worker in logs and history; empty: the host's name")
+    prefetch: int = Field(8, ge=1, le=256, description="Messages that a worker takes from the broker ahead, per slot")
+    drain_s: float = Field(30.0, ge=0, le=3600, description="Seconds a stopping worker lets its jobs finish")
+
+    max_retries: int = Field(5, ge=0, le=1000, description="Retries after the first attempt, unless the task says otherwise")
+    retry_base_s: float = Field(1.0, gt=0, le=3600, description="Longest wait before the first retry, in seconds")
+    retry_cap_s: float = Field(600.0, gt=0, le=86400, description="Longest wait before any retry, in seconds")
+    max_losses: int = Field(5, ge=1, le=1000, description="Attempts that may vanish with their worker before FAILURE")
+    soft_time_limit_s: float = Field(600.0, gt=0, description="Seconds until SoftTimeLimitExceeded is raised in a task")
+    time_limit_s: float = Field(660.0, gt=0, description="Seconds until an attempt's process is killed")
+    result_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Longest result as JSON; longer is FAILURE")
+
+    body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Longest body of a single submission")
+    depth_limit: int = Field(32, ge=1, le=150, description="Deepest nesting of JSON in a submission")
+    digits_limit: int = Field(1000, ge=1, le=4000, description="Most digits of an integer in a submission")
+    delay_limit_s: float = Field(30 * 86400.0, gt=0, description="Longest delay of a job, in seconds")
+    wait_limit_s: float = Field(60.0, ge=0, le=3600, description="Longest wait for a result in one request, in seconds")
+    backlog_limit: int = Field(1_000_000, ge=1, description="Unfinished jobs beyond which submissions get 503")
+    idempotency_ttl_s: float = Field(86400.0, gt=0, description="Seconds an Idempotency-Key is remembered")
+    retention_s: float = Field(7 * 86400.0, gt=0, description="Seconds a finished job is kept")
+
+    publish_window: int = Field(
+        1000, ge=1, le=100_000, description="Published, unclaimed jobs per queue; the rest waits in SQL"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_postgresql(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://, as in postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_is_known(cls, value: str) -> str:
+        if not value.startswith(("amqp://", "amqps://", "redis://", "rediss://", "redis+socket://")):
+            raise ValueError("must start with amqp://, amqps://, redis://, rediss:// or redis+socket://")
+        return value
+
+    @model_validator(mode="after")
+    def _soft_limit_comes_first(self) -> Self:
+        if self.soft_time_limit_s >= self.time_limit_s:
+            raise ValueError("soft_time_limit_s must be smaller than time_limit_s")
+        return self
+
+    @property
+    def task_module_names(self) -> tuple[str, ...]:
+        """The import paths of task_modules, in order."""
+        return _split(self.task_modules)
+
+    @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        """The hosts of allowed_hosts, in lower case."""
+        return tuple(host.lower() for host in _split(self.allowed_hosts))
+
+    @property
+    def worker_queue_names(self) -> tuple[str, ...]:
+        """The queues of worker_queues; empty means all that tasks name."""
+        return _split(self.worker_queues)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Return the settings of this process's environment. Raises ConfigurationError that names every bad variable."""
+    try:
+        return Settings()  # type: ignore[call-arg]  # the environment fills them
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = "_".join(str(part) for part in problem["loc"]).upper() or "settings"
+        lines.append(f"{name}: {'is not set' if problem['type'] == 'missing' else problem['msg']}")
+    return "; ".join(lines) + ". Set the environment variable and start again (docs/reference/settings.md lists all)."

@@ -1,0 +1,1 @@
+"""Publishes what is due, makes due again what a crash left, and deletes what is old."""

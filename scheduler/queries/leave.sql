@@ -1,0 +1,2 @@
+-- A clean stop.
+DELETE FROM instances WHERE instance_id = %(instance_id)s

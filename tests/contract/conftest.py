@@ -1,0 +1,23 @@
+"""The scheduler's duties on fresh engines."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from core.settings import Settings
+from tests.contract.scheduler_rig import SchedulerRig
+
+
+@pytest.fixture
+def scheduler_rig(settings: Settings) -> Iterator[SchedulerRig]:
+    rig = SchedulerRig(settings)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def database_rig(database_url: str, valkey_url: str) -> Iterator[SchedulerRig]:
+    """For what does not depend on the broker: one is enough."""
+    rig = SchedulerRig(Settings(database_url=database_url, broker_url=valkey_url))  # type: ignore[call-arg]
+    yield rig
+    rig.close()

@@ -1,0 +1,125 @@
+"""Tasks that end in every way that a task can end."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import Task, shared_task
+from celery.exceptions import Ignore, Reject
+
+
+@shared_task(name="ill.raises")
+def raises() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(name="ill.retries", autoretry_for=(ValueError,), max_retries=2)
+def retries() -> None:
+    raise ValueError("on purpose, again")
+
+
+@shared_task(name="ill.asks_for_retry", bind=True)
+def asks_for_retry(self: Task) -> None:
+    raise self.retry(countdown=30)
+
+
+@shared_task(name="ill.kills_itself")
+def kills_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(name="ill.exits")
+def exits() -> None:
+    raise SystemExit(3)
+
+
+@shared_task(name="ill.sleeps")
+def sleeps(seconds: float, mark: str) -> str:
+    """Touch the file `mark`, so that a test knows that it runs."""
+    Path(mark).touch()
+    time.sleep(seconds)
+    return "slept"
+
+
+@shared_task(name="ill.exceeds_soft_limit", soft_time_limit=0.5, time_limit=10)
+def exceeds_soft_limit() -> None:
+    time.sleep(60)
+
+
+@shared_task(name="ill.exceeds_hard_limit", time_limit=1)
+def exceeds_hard_limit() -> None:
+    time.sleep(60)
+
+
+@shared_task(name="ill.exceeds_hard_limit_and_retries", time_limit=1, autoretry_for=(Exception,), max_retries=1)
+def exceeds_hard_limit_and_retries() -> None:
+    time.sleep(60)
+
+
+@shared_task(name="ill.returns_nan")
+def returns_nan() -> float:
+    return float("nan")
+
+
+@shared_task(name="ill.returns_an_object")
+def returns_an_object() -> Any:
+    return object()
+
+
+@shared_task(name="ill.returns_too_much")
+def returns_too_much() -> str:
+    return "x" * 2_000_000
+
+
+@shared_task(name="ill.ignores")
+def ignores() -> None:
+    raise Ignore
+
+
+@shared_task(name="ill.rejects")
+def rejects() -> None:
+    raise Reject("no", requeue=True)
+
+
+@shared_task(name="ill.raises_unpicklable")
+def raises_unpicklable() -> None:
+    class LocalError(Exception):
+        def __init__(self, first: str, second: str) -> None:
+            super().__init__(first)
+
+    raise LocalError("local", "error")
+
+
+@shared_task(name="ill.raises_nonsense")
+def raises_nonsense() -> None:
+    raise ValueError("a\x00b\ud800c")
+
+
+@shared_task(name="ill.reports_progress", bind=True)
+def reports_progress(self: Task, mark: str) -> str:
+    for done in range(1, 4):
+        self.progress(done, 3)
+    Path(mark).touch()
+    while Path(mark).exists():
+        time.sleep(0.01)
+    return "done"
+
+
+@shared_task(name="ill.counts_links")
+def counts_links(total: int, more: int) -> int:
+    return total + more
+
+
+@shared_task(name="ill.calls", bind=True)
+def calls(self: Task) -> str:
+    print("printed by a task")
+    return str(counts_links.apply_async((1,), {"more": 2}, countdown=5, link=counts_links.s(more=10)).id)
+
+
+@shared_task(name="ill.calls_a_group")
+def calls_a_group() -> None:
+    from celery import group
+
+    group(counts_links.s(1, 1), counts_links.s(2, 2)).apply_async()

@@ -1,0 +1,215 @@
+"""Every way in which an attempt can end meets the row once, and its message leaves the broker, on both brokers.
+
+This is the experiment behind the decision on claim, token and heartbeat: Celery's acknowledgement paths, one by one.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from core.settings import Settings
+from tests.contract.worker_rig import WorkerRig, wait_for
+from tests.processes import children_of, is_zombie
+from tests.tcp_proxy import TcpProxy
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[WorkerRig]:
+    rig = WorkerRig(settings)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    return tmp_path / "mark"
+
+
+ENDINGS = [
+    ("tasks.add", {"x": 2, "y": 3}, "SUCCESS", None, ["SUCCESS"]),
+    ("ill.raises", {}, "FAILURE", "ValueError", ["FAILURE"]),
+    ("ill.retries", {}, "RETRY", "ValueError", ["FAILURE"]),
+    ("ill.asks_for_retry", {}, "RETRY", None, ["FAILURE"]),
+    ("ill.kills_itself", {}, "RETRY", "WorkerLost", ["LOST"]),
+    ("ill.exits", {}, "RETRY", "WorkerLost", ["LOST"]),
+    ("ill.exceeds_soft_limit", {}, "FAILURE", "SoftTimeLimitExceeded", ["FAILURE"]),
+    ("ill.exceeds_hard_limit", {}, "FAILURE", "TimeLimitExceeded", ["FAILURE"]),
+    ("ill.exceeds_hard_limit_and_retries", {}, "RETRY", "TimeLimitExceeded", ["FAILURE"]),
+    ("ill.returns_nan", {}, "FAILURE", "ResultError", ["FAILURE"]),
+    ("ill.returns_an_object", {}, "FAILURE", "ResultError", ["FAILURE"]),
+    ("ill.returns_too_much", {}, "FAILURE", "ResultError", ["FAILURE"]),
+    ("ill.ignores", {}, "FAILURE", "Ignore", ["FAILURE"]),
+    ("ill.rejects", {}, "FAILURE", "Reject", ["FAILURE"]),
+    ("ill.raises_unpicklable", {}, "FAILURE", "LocalError", ["FAILURE"]),
+    ("ill.raises_nonsense", {}, "FAILURE", "ValueError", ["FAILURE"]),
+    ("ill.calls_a_group", {}, "FAILURE", "UnsupportedCallError", ["FAILURE"]),
+]
+
+
+def test_each_ending_is_recorded_once_and_its_message_acknowledged(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    jobs = [(rig.submit(task, **args), task, *expected) for task, args, *expected in ENDINGS]
+    for task_id, task, status, error, outcomes in jobs:
+        row = rig.wait(task_id, lambda row, ended=outcomes: row.outcomes == ended, limit_s=30)
+        assert (task, row.status, row.error and row.error["type"]) == (task, status, error)
+    rig.stop_worker(worker)
+    assert rig.messages_left() == 0
+
+
+def test_a_job_that_failed_for_good_keeps_no_row_in_live_jobs(rig: WorkerRig) -> None:
+    rig.start_worker()
+    task_id = rig.submit("ill.raises")
+    assert rig.finished(task_id).fields["series"] is None
+
+
+def test_a_duplicate_message_is_dropped(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    task_id = rig.accept("tasks.add", x=1, y=1)
+    for _ in range(5):
+        rig.publish("tasks.add", task_id)
+    rig.finished(rig.submit("tasks.add", x=1, y=1))
+    assert rig.stop_worker(worker).count("job.dropped") == 4
+    assert rig.row(task_id).outcomes == ["SUCCESS"]
+
+
+def test_a_message_of_another_series_is_dropped(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    task_id = rig.accept("tasks.add", x=1, y=1)
+    rig.publish("tasks.add", task_id, series=7)
+    rig.finished(rig.submit("tasks.add", x=1, y=1))
+    logged = rig.stop_worker(worker)
+    assert rig.row(task_id).status == "PENDING"
+    assert "job.dropped" in logged
+
+
+def test_an_unknown_task_is_due_again_later(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    task_id = rig.submit("no.such_task")
+    row = rig.wait(task_id, lambda row: row.fields["series"] == 2)
+    assert row.status == "PENDING"
+    assert 25 < row.fields["due_in_s"] <= 30
+    rig.stop_worker(worker)
+    assert rig.messages_left() == 0
+
+
+def test_a_warm_shutdown_lets_the_running_attempt_finish(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker()
+    task_id = rig.submit("ill.sleeps", seconds=1.0, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    rig.stop_worker(worker)
+    assert rig.row(task_id).status == "SUCCESS"
+    assert rig.messages_left() == 0
+
+
+def test_a_drain_hands_back_what_does_not_finish(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker(DRAIN_S="1")
+    task_id = rig.submit("ill.sleeps", seconds=60, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    rig.stop_worker(worker)
+    row = rig.row(task_id)
+    assert (row.status, row.outcomes) == ("PENDING", ["HANDED_BACK"])
+    assert (row.fields["series"], row.fields["attempts"], row.fields["losses"]) == (2, 0, 0)
+    assert row.fields["due_in_s"] <= 0
+
+
+def test_what_waits_in_a_stopping_worker_is_due_again_at_once(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker()
+    running = rig.submit("ill.sleeps", seconds=2.0, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    waiting = [rig.submit("tasks.add", x=n, y=1) for n in range(4)]
+    wait_for(lambda: rig.messages_ready() == 0, "the messages to be prefetched")
+    rig.mark_published(waiting)
+    worker.send_signal(signal.SIGTERM)
+    for task_id in waiting:
+        rig.wait(task_id, lambda row: row.fields["publish_at"] is not None, limit_s=1.5)
+    assert rig.row(running).status == "STARTED"
+    assert rig.finished(running).outcomes == ["SUCCESS"]
+
+
+def test_a_killed_pool_process_costs_a_loss_and_the_worker_goes_on(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker()
+    task_id = rig.submit("ill.sleeps", seconds=60, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    killed_at = time.monotonic()
+    for child in children_of(worker.pid):
+        os.kill(child, signal.SIGKILL)
+    row = rig.wait(task_id, lambda row: row.outcomes == ["LOST"])
+    assert time.monotonic() - killed_at < 4.0
+    assert (row.fields["losses"], row.fields["retries"]) == (1, 0)
+    assert rig.finished(rig.submit("tasks.add", x=1, y=1)).result == "2"
+
+
+def test_pool_processes_die_with_a_killed_worker(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker()
+    rig.submit("ill.sleeps", seconds=60, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    children = children_of(worker.pid)
+    worker.kill()
+    wait_for(lambda: all(is_zombie(child) for child in children), "the pool processes to die")
+
+
+def test_a_late_finish_is_fenced(rig: WorkerRig, mark: Path) -> None:
+    worker = rig.start_worker()
+    task_id = rig.submit("ill.sleeps", seconds=1.0, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    rig.connection.execute("UPDATE live_jobs SET status = 'RETRY', series = 2, token = NULL WHERE task_id = %s", (task_id,))
+    rig.finished(rig.submit("tasks.add", x=1, y=1))
+    logged = rig.stop_worker(worker)
+    row = rig.row(task_id)
+    assert (row.status, row.outcomes) == ("RETRY", [])
+    assert "job.fenced" in logged
+
+
+def test_progress_is_seen_while_the_task_runs(rig: WorkerRig, mark: Path) -> None:
+    rig.start_worker()
+    task_id = rig.submit("ill.reports_progress", mark=str(mark))
+    wait_for(mark.exists, "the task to report")
+    row = rig.row(task_id)
+    mark.unlink()
+    assert (row.status, row.fields["progress"]) == ("STARTED", '{"done":3,"total":3}')
+
+
+def test_a_task_calls_another_one_through_the_database(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    task_id = rig.submit("ill.calls")
+    row = rig.finished(task_id)
+    assert row.result is not None
+    child = rig.row(row.result.strip('"'))
+    assert (child.status, child.fields["parent_id"]) == ("PENDING", task_id)
+    assert 3 < child.fields["due_in_s"] <= 5
+    rig.publish("ill.counts_links", row.result.strip('"'))
+    rig.finished(row.result.strip('"'))
+    linked = rig.connection.execute("SELECT args FROM jobs WHERE task = 'ill.counts_links' ORDER BY task_id DESC").fetchone()
+    assert linked == ('{"total":3,"more":10}',)
+    assert "printed by a task" in rig.stop_worker(worker)
+
+
+def test_a_lost_broker_connection_neither_loses_nor_repeats_the_attempt(rig: WorkerRig, mark: Path) -> None:
+    with connection_cutter(rig.settings.broker_url) as (broker_url, cut):
+        worker = rig.start_worker(BROKER_URL=broker_url)
+        task_id = rig.submit("ill.sleeps", seconds=2.0, mark=str(mark))
+        wait_for(mark.exists, "the task to run")
+        cut()
+        assert rig.finished(task_id).outcomes == ["SUCCESS"]
+        assert rig.finished(rig.submit("tasks.add", x=1, y=1)).result == "2"
+        rig.stop_worker(worker)
+    assert rig.row(task_id).outcomes == ["SUCCESS"]
+
+
+@contextmanager
+def connection_cutter(broker_url: str) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield the URL that a worker shall use, and what cuts its connections to the broker."""
+    if broker_url.startswith("amqp"):
+        proxy, url = TcpProxy.before(broker_url)
+        yield url, proxy.cut
+        proxy.close()
+    else:
+        with Connection(broker_url) as connection:
+            client = connection.default_channel.client
+            yield broker_url, lambda: client.client_kill_filter(_type="normal", skipme=True)

@@ -1,0 +1,235 @@
+"""The relay between a real PostgreSQL and both brokers."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from structlog.testing import capture_logs
+
+from core.database import connect
+from core.events import Event
+from core.settings import Settings
+from scheduler import due_jobs
+from scheduler import relay as relay_module
+from scheduler.brokers import make_publisher
+from tests.contract.scheduler_rig import SchedulerRig, wait_s
+from tests.contract.worker_rig import WorkerRig, wait_for
+from tests.engines import EngineProcess
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, broker_url: str) -> EngineProcess:
+    """The engine behind broker_url."""
+    return request.getfixturevalue("rabbitmq" if broker_url.startswith("amqp") else "valkey")
+
+
+def test_an_accepted_job_is_published_and_marked(scheduler_rig: SchedulerRig) -> None:
+    [task_id] = scheduler_rig.accept()
+    with scheduler_rig.running(scheduler_rig.relay()):
+        scheduler_rig.wait_until_marked(1)
+    assert scheduler_rig.published() == [(task_id, 1)]
+    assert scheduler_rig.live(task_id, "status, series, publish_at, published_at <= clock_timestamp()") == (
+        "PENDING",
+        1,
+        None,
+        True,
+    )
+
+
+def test_a_real_worker_runs_what_the_relay_publishes(settings: Settings, scheduler_rig: SchedulerRig) -> None:
+    rig = WorkerRig(settings)
+    try:
+        worker = rig.start_worker()
+        with scheduler_rig.running(scheduler_rig.relay()):
+            rows = [rig.finished(task_id) for task_id in scheduler_rig.accept(50)]
+        assert {(row.status, row.result) for row in rows} == {("SUCCESS", "5")}
+        assert {row.fields["attempts"] for row in rows} == {1}
+        rig.stop_worker(worker)
+        assert rig.messages_left() == 0
+    finally:
+        rig.close()
+
+
+def test_a_wake_up_publishes_at_once(database_rig: SchedulerRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "POLL_S", 3.0)
+    with database_rig.running(database_rig.relay()):
+        database_rig.accept()
+        database_rig.wait_until_marked(1)
+        database_rig.accept()
+        assert wait_s(lambda: database_rig.count("published_at IS NOT NULL") == 2, "the second job") < 1.0
+
+
+def test_without_a_wake_up_a_due_job_is_found_by_polling(database_rig: SchedulerRig) -> None:
+    [task_id] = database_rig.accept()
+    with database_rig.running(database_rig.relay()):
+        database_rig.wait_until_marked(1)
+        database_rig.connection.execute(
+            "UPDATE live_jobs SET status = 'RETRY', series = 2, published_at = NULL, publish_at = now()"
+        )
+        database_rig.wait_until_marked(1)
+    assert database_rig.published() == [(task_id, 1), (task_id, 2)]
+
+
+def test_higher_priorities_go_first_and_then_the_older(database_rig: SchedulerRig) -> None:
+    low = database_rig.accept(3, priority=0)
+    high = database_rig.accept(3, priority=9)
+    middle = database_rig.accept(3, priority=5)
+    with database_rig.running(database_rig.relay()):
+        database_rig.wait_until_marked(9)
+    assert [task_id for task_id, _ in database_rig.published()] == [*high, *middle, *low]
+
+
+def test_no_more_is_published_than_the_window_takes(scheduler_rig: SchedulerRig) -> None:
+    accepted = scheduler_rig.accept(50)
+    with scheduler_rig.running(scheduler_rig.relay(window=20)):
+        scheduler_rig.wait_until_marked(20)
+        wait_for(lambda: scheduler_rig.ready() == 20, "a full window")
+        first = scheduler_rig.published(count=12)
+        wait_for(lambda: scheduler_rig.count("published_at IS NOT NULL") > 20 + 12 - 5, "a window that is filled up again")
+        assert scheduler_rig.ready() in range(16, 21)
+    rest = scheduler_rig.published()
+    assert [task_id for task_id, _ in first + rest] == accepted[: len(first + rest)]
+
+
+def test_a_full_queue_does_not_hold_up_another(scheduler_rig: SchedulerRig) -> None:
+    scheduler_rig.accept(50, queue="full")
+    with scheduler_rig.running(scheduler_rig.relay(window=20)):
+        scheduler_rig.wait_until_marked(20)
+        scheduler_rig.accept(5, queue="other")
+        wait_for(lambda: scheduler_rig.count("queue = 'other' AND published_at IS NOT NULL") == 5, "the other queue")
+    assert len(scheduler_rig.published("other")) == 5
+
+
+def test_every_queue_with_due_jobs_is_found(database_rig: SchedulerRig) -> None:
+    with connect(database_rig.settings, "test") as connection:
+        assert due_jobs.survey(connection) == due_jobs.Survey((), None)
+        for queue in ("a", "b", "ü"):
+            database_rig.accept(3, queue=queue)
+        database_rig.accept(queue="delayed", delay_s=60)
+        survey = due_jobs.survey(connection)
+        assert survey.due_queues == ("a", "b", "ü")
+        assert survey.next_delayed_s == pytest.approx(60, abs=5)
+        database_rig.connection.execute("DELETE FROM live_jobs WHERE queue <> 'delayed'")
+        assert due_jobs.survey(connection).due_queues == ()
+        assert due_jobs.survey(connection).next_delayed_s == pytest.approx(60, abs=5)
+
+
+def test_a_delayed_job_is_published_when_its_time_has_come_and_not_before(scheduler_rig: SchedulerRig) -> None:
+    eta = datetime.now(UTC) + timedelta(seconds=1.2)
+    [task_id] = scheduler_rig.accept(eta=eta)
+    with scheduler_rig.running(scheduler_rig.relay()):
+        scheduler_rig.wait_until_marked(1)
+    [published_at] = scheduler_rig.live(task_id, "published_at")
+    assert timedelta(0) <= published_at - eta < timedelta(seconds=1)
+
+
+def test_many_delayed_jobs_that_come_due_together_are_all_published(database_rig: SchedulerRig) -> None:
+    accepted = database_rig.accept(2500, eta=datetime.now(UTC) + timedelta(seconds=0.5))
+    with database_rig.running(database_rig.relay(window=5000)):
+        database_rig.wait_until_marked(2500)
+    assert {task_id for task_id, _ in database_rig.published()} == set(accepted)
+
+
+def test_a_job_that_was_taken_and_not_marked_is_published_again_after_its_lease(
+    database_rig: SchedulerRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_jobs, "LEASE_S", 0.5)
+    [task_id] = database_rig.accept()
+    with connect(database_rig.settings, "test") as connection:
+        batch = due_jobs.take(connection, "default", 10)
+        assert batch is not None
+        assert due_jobs.take(connection, "default", 10) is None
+    publisher = make_publisher(database_rig.settings)
+    publisher.publish("default", batch.jobs)
+    publisher.close()
+    with database_rig.running(database_rig.relay()):
+        database_rig.wait_until_marked(1)
+    assert database_rig.published() == [(task_id, 1), (task_id, 1)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "status = 'STARTED', token = gen_random_uuid(), worker = 'w', started_at = now(), publish_at = NULL",
+        "status = 'RETRY', series = 2, publish_at = now() + interval '1 minute'",
+        "publish_at = now() + interval '1 minute'",
+    ],
+    ids=["claimed", "of another series", "leased by another"],
+)
+def test_a_mark_that_comes_late_changes_nothing(database_rig: SchedulerRig, change: str) -> None:
+    [task_id] = database_rig.accept()
+    with connect(database_rig.settings, "test") as connection:
+        batch = due_jobs.take(connection, "default", 10)
+        assert batch is not None
+        database_rig.connection.execute(f"UPDATE live_jobs SET {change}".encode())
+        before = database_rig.live(task_id, "l::text FROM live_jobs AS l --")
+        due_jobs.mark(connection, batch.lease, batch.jobs)
+        due_jobs.release(connection, batch.lease, batch.jobs)
+    assert database_rig.live(task_id, "l::text FROM live_jobs AS l --") == before
+
+
+def test_two_relays_publish_each_job_once(scheduler_rig: SchedulerRig) -> None:
+    accepted = scheduler_rig.accept(3000)
+    with scheduler_rig.running(scheduler_rig.relay(window=5000), scheduler_rig.relay(window=5000)):
+        scheduler_rig.wait_until_marked(3000)
+    assert Counter(task_id for task_id, _ in scheduler_rig.published()) == Counter(accepted)
+
+
+def test_leases_and_marks_are_hot_and_nothing_is_read_without_an_index(database_rig: SchedulerRig) -> None:
+    database_rig.connection.execute("SET synchronous_commit = off")
+    with database_rig.running(database_rig.relay(window=5000)):
+        database_rig.accept(1000)
+        database_rig.accept(1000, delay_s=3600)
+        database_rig.wait_until_marked(1000)
+        scans = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'live_jobs'"
+        wait_for(lambda: statistics(database_rig, scans)[0] >= 2000, "statistics of 1,000 leases and 1,000 marks")
+    updated, hot = statistics(database_rig, scans)
+    assert (updated, hot) == (2000, 2000)
+
+
+def statistics(rig: SchedulerRig, query: str) -> tuple[int, ...]:
+    row = rig.connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return row
+
+
+def test_a_broker_that_is_away_costs_nothing_but_time(broker: EngineProcess, scheduler_rig: SchedulerRig) -> None:
+    with capture_logs() as logs, scheduler_rig.running(scheduler_rig.relay()):
+        scheduler_rig.accept(10)
+        scheduler_rig.wait_until_marked(10)
+        broker.kill()
+        accepted = scheduler_rig.accept(10)
+        wait_for(lambda: Event.BROKER_LOST in events(logs), "the loss of the broker")
+        assert scheduler_rig.count("published_at IS NULL") == 10
+        broker.start()
+        scheduler_rig.wait_until_marked(20)
+    assert events(logs) == [Event.BROKER_LOST, Event.BROKER_RESTORED]
+    assert {task_id for task_id, _ in scheduler_rig.published()} >= set(accepted)
+
+
+def test_a_relay_starts_before_its_broker(valkey: EngineProcess, database_rig: SchedulerRig) -> None:
+    [task_id] = database_rig.accept()
+    valkey.kill()
+    with capture_logs() as logs, database_rig.running(database_rig.relay()):
+        wait_for(lambda: Event.BROKER_LOST in events(logs), "the loss of the broker")
+        valkey.start()
+        database_rig.wait_until_marked(1)
+    assert database_rig.published() == [(task_id, 1)]
+
+
+def test_a_database_that_is_away_is_waited_for(postgres: EngineProcess, database_rig: SchedulerRig) -> None:
+    with capture_logs() as logs, database_rig.running(database_rig.relay()):
+        database_rig.accept()
+        database_rig.wait_until_marked(1)
+        postgres.kill()
+        wait_for(lambda: Event.STORE_LOST in events(logs), "the loss of the database")
+        postgres.start()
+        database_rig.reconnect()
+        database_rig.accept()
+        database_rig.wait_until_marked(2)
+    assert events(logs) == [Event.STORE_LOST, Event.STORE_RESTORED]
+
+
+def events(logs: list[dict[str, object]]) -> list[object]:
+    """Return what was told, but for the batches."""
+    return [entry["event"] for entry in logs if entry["event"] != Event.JOBS_PUBLISHED]

@@ -1,0 +1,40 @@
+"""Schemathesis sends what the OpenAPI description allows, and what it does not: no server error, no undocumented answer."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.api_rig import Hand, RunningApi
+
+SEED = 20260101
+BUDGET_S = 20
+#: All that apply, but for two: whether a key is free is no matter of the schema (positive_data_acceptance), and nothing
+#: is deleted here (use_after_free).
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ensure_resource_availability",
+)
+
+
+def test_no_server_error_and_no_undocumented_answer(api: RunningApi, hand: Hand, tmp_path: Path) -> None:
+    hand.beat("scheduler", age_s=-3600)
+    hand.beat("worker", age_s=-3600)
+    command = [
+        *(str(Path(sys.executable).with_name("schemathesis")), "run", f"{api.url}/openapi.json"),
+        *("--seed", str(SEED), "--max-time", str(BUDGET_S), "--max-examples", "25", "--checks", ",".join(CHECKS)),
+        *("--generation-database", "none", "--no-color", "--warnings", "off"),
+    ]
+    outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
+    assert outcome.returncode == 0, outcome.stdout
+    cases = re.search(r"(\d+) generated", outcome.stdout)
+    assert cases is not None, outcome.stdout
+    assert int(cases[1]) > 100
+    assert hand.count("SELECT count(*) FROM jobs") > 10

@@ -1,0 +1,43 @@
+"""Who descends from whom, read from /proc: for leak checks and for killing all of something at once."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process, also those that have ended and were not waited for."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in os.scandir(f"/proc/{pid}/task"):
+            with suppress(OSError):
+                found += map(int, Path(task.path, "children").read_text().split())
+    return found
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Return the children of a process, their children, and so on; the nearest first."""
+    found = children_of(pid)
+    for child in found:  # grows as we go
+        found += children_of(child)
+    return found
+
+
+def is_zombie(pid: int) -> bool:
+    """Tell whether the process has ended and was not waited for (or is gone)."""
+    return _state(pid) in {"Z", "X", ""}
+
+
+def describe(pid: int) -> str:
+    """Return the process's id, state and command line, as far as it still exists."""
+    words = b""
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+    return f"{pid} ({_state(pid) or 'gone'}) {words.decode(errors='replace')[:200]}"
+
+
+def _state(pid: int) -> str:
+    with suppress(OSError):
+        # the command's name, in parentheses, may hold anything
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""

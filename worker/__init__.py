@@ -1,0 +1,1 @@
+"""The Celery worker: claim, run, record; retry policy; heartbeat; drain."""

@@ -1,0 +1,115 @@
+"""The statements of attempts. All may be sent twice without harm: each is fenced by series or token."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from core.acceptance import ACCEPT, NewJob, accept_parameters
+from core.queries import load_query
+from core.states import AttemptOutcome, Status
+from worker.connection import LazyConnection
+from worker.outcome import TRACEBACK_LIMIT, Attempt, Failed, Succeeded, storable_text
+
+CLAIM: Final = load_query("worker", "claim")
+FINISH: Final = load_query("worker", "finish")
+RETRY: Final = load_query("worker", "retry")
+RETRIES: Final = load_query("worker", "retries")
+PROGRESS: Final = load_query("worker", "progress")
+HAND_BACK: Final = load_query("worker", "hand_back")
+GIVE_BACK: Final = load_query("worker", "give_back")
+POSTPONE: Final = load_query("worker", "postpone_unknown")
+STATUS: Final = load_query("core", "status")
+LOSE: Final = load_query("core", "lose")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a successful claim returns."""
+
+    args: str
+    links: str | None
+    owner: str
+    attempt: int
+    retries: int
+
+
+class AttemptStore:
+    """Claims jobs and writes what became of them. What a broken connection means, the connection decides."""
+
+    def __init__(self, connection: LazyConnection, worker: str) -> None:
+        self._connection = connection
+        self._worker = worker
+
+    def claim(self, task_id: UUID, series: int, token: UUID) -> Claim | None:
+        """Take the job for this attempt. None: it is not ours to run, drop the message."""
+        parameters = {"task_id": task_id, "series": series, "token": token, "worker": self._worker}
+        row = self._connection.execute(CLAIM, parameters).fetchone()
+        return None if row is None else Claim(*row[:5])
+
+    def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> bool:
+        """Write the outcome. False: the attempt was fenced, another one owns the job by now."""
+        values: tuple[Status, AttemptOutcome, str | None, str | None, str | None]
+        match outcome:
+            case Succeeded(result):
+                values = (Status.SUCCESS, AttemptOutcome.SUCCESS, result, None, None)
+            case Failed(error, traceback):
+                values = (Status.FAILURE, AttemptOutcome.FAILURE, None, error, _shorten(traceback))
+        names = ("status", "outcome", "result", "error", "traceback")
+        parameters = _identity(attempt) | dict(zip(names, values, strict=True))
+        return self._connection.execute(FINISH, parameters).rowcount > 0
+
+    def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> bool:
+        """Make the job due again after delay_s seconds. False: fenced."""
+        parameters = {"error": error, "traceback": _shorten(traceback), "delay_s": max(0.0, delay_s)}
+        return self._connection.execute(RETRY, _identity(attempt) | parameters).fetchone() is not None
+
+    def retries_before(self, attempt: Attempt) -> int | None:
+        """Return how many attempts of the job failed before this one; None: fenced."""
+        row = self._connection.execute(RETRIES, _identity(attempt)).fetchone()
+        return None if row is None else int(row[0])
+
+    def progress(self, attempt: Attempt, progress: str) -> None:
+        """Write how far the attempt has come; `progress` is JSON text."""
+        self._connection.execute(PROGRESS, _identity(attempt) | {"progress": progress})
+
+    def lose(self, attempt: Attempt, error: str, max_losses: int) -> bool | None:
+        """Count the attempt as lost. True: that was the job's last; False: it is due again; None: fenced."""
+        parameters = {"task_ids": [attempt.task_id], "tokens": [attempt.token], "error": error, "max_losses": max_losses}
+        row = self._connection.execute(LOSE, parameters).fetchone()
+        return None if row is None else bool(row[1])
+
+    def hand_back(self, held: Mapping[UUID, UUID]) -> list[UUID]:
+        """Make the jobs (task_id by token) that still run here due again, at no cost; return those that did."""
+        parameters = {"tokens": list(held), "task_ids": list(held.values())}
+        return [row[0] for row in self._connection.execute(HAND_BACK, parameters)]
+
+    def give_back(self, task_ids: list[UUID]) -> None:
+        """Let the scheduler publish jobs again whose messages wait here in vain."""
+        self._connection.execute(GIVE_BACK, {"task_ids": task_ids})
+
+    def postpone(self, task_id: UUID, series: int, error: str, delay_s: float, limit: int) -> None:
+        """Make a job whose task is unknown here due again later, or end it with the limit-th time."""
+        parameters = {"task_id": task_id, "series": series, "error": error, "delay_s": delay_s, "limit": limit}
+        self._connection.execute(POSTPONE, parameters)
+
+    def state_of(self, task_id: UUID) -> tuple[str, Any]:
+        """Return status and result (else the error) of a job, decoded; PENDING for one that is not known, as Celery does."""
+        row = self._connection.execute(STATUS, {"task_ids": [task_id]}).fetchone()
+        if row is None:
+            return Status.PENDING, None
+        status, result, error = row[3:6]
+        return status, json.loads(result or error or "null")
+
+    def accept(self, job: NewJob) -> None:
+        """Store a job that a running task submits."""
+        self._connection.execute(ACCEPT, accept_parameters([job]))
+
+
+def _identity(attempt: Attempt) -> dict[str, Any]:
+    return {"task_id": attempt.task_id, "token": attempt.token}
+
+
+def _shorten(traceback: str | None) -> str | None:
+    return None if traceback is None else storable_text(traceback, TRACEBACK_LIMIT)

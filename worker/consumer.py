@@ -1,0 +1,67 @@
+"""Celery's consumer, cut down to what this service uses: a connection, a task consumer, the event loop."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+import structlog
+from celery import bootsteps
+from celery.worker import state
+from celery.worker.consumer import Consumer as CeleryConsumer
+from celery.worker.consumer.connection import Connection
+from celery.worker.consumer.consumer import Evloop
+from celery.worker.consumer.tasks import Tasks as CeleryTasks
+
+from core.events import Event
+from worker.parent_reports import UnknownTask
+
+log = structlog.get_logger()
+
+
+class Tasks(CeleryTasks):  # type: ignore[misc]  # Celery has no types
+    """Consumes tasks with a prefetch limit per consumer."""
+
+    requires: ClassVar[tuple[type, ...]] = (Connection,)
+
+    def qos_global(self, c: Any) -> bool:  # noqa: ARG002  # Celery's signature
+        """RabbitMQ 4.3 refuses a global prefetch limit, and quorum queues never knew one."""
+        return False
+
+
+class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
+    """No remote control, events, gossip or mingle: they need queues of their own and time of the main loop."""
+
+    #: Without the Events step, nobody sets it.
+    event_dispatcher = None
+
+    class Blueprint(bootsteps.Blueprint):  # type: ignore[misc]
+        """The steps from the connection to the loop."""
+
+        name = "Consumer"
+        default_steps: ClassVar[list[type]] = [Connection, Tasks, Evloop]
+
+        def shutdown(self, parent: Any) -> None:
+            """Shut the steps down in order, as Celery's own blueprint does."""
+            self.send_all(parent, "shutdown")
+
+    def on_close(self) -> None:
+        """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""
+        if state.should_stop is not None:
+            waiting = state.reserved_requests - state.active_requests
+            self.app.reports.give_back([UUID(request.id) for request in waiting])
+        super().on_close()
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002  # Celery's signature
+        """A rolling deployment: other workers may know the task, so the job is due again later."""
+        message.ack_log_error(log, self.connection_errors)
+        headers = message.headers
+        try:
+            unknown = UnknownTask(UUID(headers["id"]), int(headers["series"]), str(headers["task"]))
+        except (KeyError, TypeError, ValueError):
+            log.warning(Event.JOB_DROPPED, reason="not one of the scheduler's messages", headers=repr(headers)[:500])
+            return
+        self.app.reports.postpone(unknown)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  # Celery's signature
+        """Only the scheduler publishes; anything else is not a job."""
+        log.warning(Event.JOB_DROPPED, reason="not a Celery message", headers=repr(message.headers)[:500])
+        message.ack_log_error(log, self.connection_errors)

@@ -1,0 +1,77 @@
+"""The worker's heartbeat: a thread and a connection of its own, which also writes what only the parent process knows."""
+
+import threading
+import time
+from typing import Final
+
+import structlog
+
+from core.database import UNAVAILABLE
+from core.events import Event
+from core.queries import load_query
+from core.settings import Settings
+from worker.connection import LazyConnection
+from worker.holdings import Holdings
+from worker.parent_reports import ParentReports
+
+BEAT: Final = load_query("worker", "beat")
+LEAVE: Final = load_query("worker", "leave")
+
+INTERVAL_S: Final = 1.0
+RECONNECT_PAUSE_S: Final = 0.5
+
+log = structlog.get_logger()
+
+
+class Heartbeat(threading.Thread):
+    """Tells the database each second that this worker lives and which attempts it holds.
+
+    Reports of the parent process are written by the same thread, before the next beat: a token is never missing from the
+    beats before the outcome of its attempt has been written.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance_id: str,
+        queues: tuple[str, ...],
+        *,
+        connection: LazyConnection,
+        holdings: Holdings,
+        reports: ParentReports,
+    ) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._row = {"instance_id": instance_id, "queues": list(queues), "slots": settings.worker_slots}
+        self._connection = connection
+        self._holdings = holdings
+        self._reports = reports
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Beat until stop() is called."""
+        next_beat = time.monotonic()
+        while not self._stopping.is_set():
+            try:
+                self._reports.write(wait_s=max(0.0, next_beat - time.monotonic()))
+                if time.monotonic() >= next_beat:
+                    next_beat = time.monotonic() + INTERVAL_S
+                    self._beat()
+            except UNAVAILABLE as error:
+                log.debug(Event.STORE_LOST, error=str(error).strip().split("\n")[0])
+                self._stopping.wait(RECONNECT_PAUSE_S)
+
+    def stop(self, timeout_s: float) -> None:
+        """Write what is left, hand back what is held, leave. Gives up after timeout_s seconds without a database."""
+        self._stopping.set()
+        self.join(timeout_s)
+        try:
+            self._reports.write(wait_s=0.0)
+            self._reports.hand_back(self._holdings.held())
+            self._connection.execute(LEAVE, self._row)
+        except UNAVAILABLE as error:
+            log.warning(Event.STORE_LOST, error=str(error).strip(), hint="the scheduler will rescue what was held")
+        finally:
+            self._connection.close()
+
+    def _beat(self) -> None:
+        self._connection.execute(BEAT, self._row | {"tokens": list(self._holdings.held())})

@@ -1,0 +1,35 @@
+"""The attempts that a worker holds: from the arrival of the message until it is acknowledged."""
+
+from threading import Lock
+from typing import Any
+from uuid import UUID
+from weakref import ref
+
+
+class Holdings:
+    """Tokens of the requests in this worker, read by the heartbeat's thread.
+
+    Requests are held weakly: those that Celery drops at a lost connection, before they ran, leave by themselves.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._requests: dict[UUID, tuple[UUID, ref[Any]]] = {}
+
+    def add(self, token: UUID, task_id: UUID, request: Any) -> None:
+        """Note a request that arrived."""
+        with self._lock:
+            self._requests[token] = (task_id, ref(request))
+
+    def discard(self, token: UUID) -> None:
+        """Forget a request that was acknowledged."""
+        with self._lock:
+            self._requests.pop(token, None)
+
+    def held(self) -> dict[UUID, UUID]:
+        """Return the task_id of each token."""
+        with self._lock:
+            gone = [token for token, (_, request) in self._requests.items() if request() is None]
+            for token in gone:
+                del self._requests[token]
+            return {token: task_id for token, (task_id, _) in self._requests.items()}

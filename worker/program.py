@@ -1,0 +1,89 @@
+"""The worker as a whole: Celery's worker with our consumer, requests, backend and heartbeat plugged in."""
+
+import os
+import socket
+from random import Random
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from celery import signals
+
+from core.celery_app import ServiceApp, consume_from, make_app
+from core.events import Event
+from core.registry import Registry, load_registry
+from core.settings import Settings
+from worker.attempt_store import AttemptStore
+from worker.connection import LazyConnection, PatientConnection
+from worker.consumer import Consumer
+from worker.drain import Drain
+from worker.heartbeat import Heartbeat
+from worker.holdings import Holdings
+from worker.parent_reports import ParentReports
+from worker.pool import TaskPool
+from worker.pool_process import PoolProcess
+from worker.request import HeldRequest
+from worker.retrying import Retrying
+
+PARENT_STATEMENT_TIMEOUT_S: Final = 3.0
+POOL_STATEMENT_TIMEOUT_S: Final = 10.0
+
+log = structlog.get_logger()
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until it is told to stop; return its exit code."""
+    name = settings.worker_name or socket.gethostname()
+    instance_id = f"{name}:{os.getpid()}:{uuid4().hex[:6]}"
+    app, registry = _load(settings)
+    queues = settings.worker_queue_names or registry.queues
+    heartbeat = _plug_in_parent(app, settings, instance_id, queues)
+    _plug_in_pool_process(app, registry, settings, instance_id)
+    drain = Drain(heartbeat, settings.drain_s)
+    worker = app.Worker(
+        hostname=f"{name}@{socket.gethostname()}",
+        pool_cls=TaskPool,
+        optimization="fair",
+        loglevel=settings.log_level,
+        quiet=True,
+    )
+    heartbeat.start()
+    log.info(Event.WORKER_STARTED, instance=instance_id, slots=settings.worker_slots, queues=",".join(queues))
+    try:
+        worker.start()
+    finally:
+        drain.leave()
+    return int(worker.exitcode or 0)
+
+
+def _load(settings: Settings) -> tuple[ServiceApp, Registry]:
+    app = make_app(settings)
+    registry = load_registry(app, settings)
+    consume_from(app, settings.worker_queue_names or registry.queues)
+    app.backend_cls = "worker.backend:OutcomeBackend"
+    app.conf.worker_consumer = Consumer
+    for task in app.tasks.values():
+        task.Request = HeldRequest
+    return app, registry
+
+
+def _plug_in_parent(app: ServiceApp, settings: Settings, instance_id: str, queues: tuple[str, ...]) -> Heartbeat:
+    connection = LazyConnection(settings, instance_id, PARENT_STATEMENT_TIMEOUT_S)
+    app.holdings = Holdings()
+    app.reports = ParentReports(settings, AttemptStore(connection, instance_id), Retrying(settings, Random()), app.tasks)
+    app.recorder = app.reports
+    return Heartbeat(settings, instance_id, queues, connection=connection, holdings=app.holdings, reports=app.reports)
+
+
+def _plug_in_pool_process(app: ServiceApp, registry: Registry, settings: Settings, instance_id: str) -> None:
+    def begin(**_: Any) -> None:
+        """Run in each new pool process, after the fork: its own connection, its own random numbers."""
+        connection = PatientConnection(settings, instance_id, POOL_STATEMENT_TIMEOUT_S)
+        process = PoolProcess(AttemptStore(connection, instance_id), registry, Retrying(settings, Random()))
+        app.recorder = app.runtime = process
+        app.log.redirect_stdouts(settings.log_level)
+        for name in registry.specs:
+            task = app.tasks[name]
+            task.__trace__ = process.claiming(name, task.__trace__)
+
+    signals.worker_process_init.connect(begin, weak=False)

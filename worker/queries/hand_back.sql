@@ -1,0 +1,12 @@
+-- Attempts that a draining worker could not finish: due again at once, at the cost of neither an attempt nor a loss.
+WITH again AS (
+    UPDATE live_jobs
+    SET status = CASE WHEN retries + losses > 0 THEN 'RETRY' ELSE 'PENDING' END, series = series + 1,
+        attempts = attempts - 1, publish_at = clock_timestamp(), published_at = NULL, token = NULL
+    WHERE token = ANY (%(tokens)s::uuid[]) AND task_id = ANY (%(task_ids)s::uuid[])
+    RETURNING task_id, series, attempts, worker, started_at
+), logged AS (
+    INSERT INTO attempts (task_id, series, number, worker, started_at, outcome)
+    SELECT task_id, series - 1, attempts + 1, worker, started_at, 'HANDED_BACK' FROM again
+)
+SELECT task_id, pg_notify('jobs_due', '') FROM again

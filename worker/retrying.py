@@ -1,0 +1,31 @@
+"""Whether a failed attempt is followed by another one, and when."""
+
+from random import Random
+from typing import Any
+
+from core.retry_policy import RetryPolicy, next_delay_s
+from core.settings import Settings
+from worker.outcome import Failed, RetryWanted
+
+
+class Retrying:
+    """The retry policy, applied to attempts: the task decides whether, the policy decides when."""
+
+    def __init__(self, settings: Settings, rng: Random) -> None:
+        self._policy = RetryPolicy(base_s=settings.retry_base_s, cap_s=settings.retry_cap_s)
+        self._rng = rng
+
+    def delay_s(self, retries_before: int) -> float:
+        """Return the wait after an attempt before which retries_before others had failed."""
+        return next_delay_s(retries_before + 1, self._policy, self._rng)
+
+    def after_time_limit(
+        self, task: Any, error: BaseException, error_text: str, retries_before: int
+    ) -> RetryWanted | Failed:
+        """Decide for an attempt that could not decide itself, because its process was killed at the time limit."""
+        is_covered = isinstance(error, tuple(getattr(task, "autoretry_for", ()))) and not isinstance(
+            error, tuple(getattr(task, "dont_autoretry_for", ()))
+        )
+        if is_covered and (task.max_retries is None or retries_before < task.max_retries):
+            return RetryWanted(error_text, None, task.default_retry_delay)
+        return Failed(error_text)
