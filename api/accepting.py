@@ -7,7 +7,6 @@ from api.idempotency import Accepted, KeyedJob, accept_keyed
 from api.store import Connection, Store
 from core.acceptance import ACCEPT, NewJob, accept_parameters
 from core.errors import IdempotencyMismatchError
-from core.settings import Settings
 
 
 class JobWriter:
@@ -17,10 +16,11 @@ class JobWriter:
     and the others must not wait with them.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._ttl_s = settings.idempotency_ttl_s
-        self._plain_store = Store(settings, "accept jobs")
-        self._keyed_store = Store(settings, "accept jobs with keys")
+    def __init__(self, plain_store: Store, keyed_store: Store, ttl_s: float) -> None:
+        """Keys are remembered for ttl_s."""
+        self._ttl_s = ttl_s
+        self._plain_store = plain_store
+        self._keyed_store = keyed_store
         self._plain: Batcher[NewJob, None] = Batcher(self._accept_plain)
         self._keyed: Batcher[KeyedJob, Accepted] = Batcher(self._accept_keyed)
 
@@ -32,12 +32,10 @@ class JobWriter:
         """Return the job of the key after the commit. Raises IdempotencyMismatchError, StoreUnavailableError."""
         return await self._keyed.submit(request)
 
-    async def close(self) -> None:
-        """Finish what is under way and close the connections."""
+    async def drain(self) -> None:
+        """Finish what is under way."""
         await self._plain.drain()
         await self._keyed.drain()
-        await self._plain_store.close()
-        await self._keyed_store.close()
 
     async def _accept_plain(self, jobs: Sequence[NewJob]) -> Sequence[None]:
         parameters = accept_parameters(jobs)

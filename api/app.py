@@ -2,15 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from api import VERSION
-from api.accepting import JobWriter
-from api.backlog import Backlog
 from api.boundary import Boundary
 from api.documentation import DocumentationEndpoints
 from api.health import HealthEndpoints
@@ -26,10 +23,9 @@ from api.openapi import (
     wait_parameter,
 )
 from api.problems import error_response, http_response
-from api.reading import JobReader
 from api.schemas import AcceptedJob, Alive, JobDetail, JobStatus, Ready
+from api.services import Services
 from api.submitting import Submission, TaskRoute
-from api.waiting import FinishWatch
 from core.errors import TaskServiceError
 from core.registry import Registry
 from core.settings import Settings
@@ -37,30 +33,9 @@ from core.settings import Settings
 _SUMMARY: Final = "Tasks behind HTTP: a POST is committed, run at least once, and its outcome recorded exactly once."
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the endpoints share. Connections are made when they are needed."""
-
-    writer: JobWriter
-    backlog: Backlog
-    reader: JobReader
-    watch: FinishWatch
-    health: HealthEndpoints
-
-    async def close(self) -> None:
-        """Finish what is under way and close every connection."""
-        await self.watch.close()
-        await self.backlog.close()
-        await self.writer.close()
-        await self.reader.close()
-        await self.health.close()
-
-
 def create_app(settings: Settings, registry: Registry) -> FastAPI:
     """Return the application for the tasks of registry; its Services are in app.state.services. Opens no connection."""
-    services = Services(
-        JobWriter(settings), Backlog(settings), JobReader(settings), FinishWatch(settings), HealthEndpoints(settings)
-    )
+    services = Services(settings)
     app = FastAPI(
         title="Task service",
         version=VERSION,
@@ -86,7 +61,7 @@ def create_app(settings: Settings, registry: Registry) -> FastAPI:
 def _lifespan_of(services: Services) -> Callable[[FastAPI], Any]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        services.backlog.start()
+        services.start()
         yield
         await services.close()
 
@@ -138,7 +113,7 @@ def _add_reads(app: FastAPI, settings: Settings, services: Services) -> None:
 
 
 def _add_health(app: FastAPI, services: Services) -> None:
-    health = services.health
+    health = HealthEndpoints(services.health_store)
     problems = problem_responses(400, 421, 422)
     _add_get(app, "/healthz", health.healthz, Alive, tags=["operation"], summary="The process is alive", responses=problems)
     _add_get(

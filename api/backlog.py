@@ -7,7 +7,6 @@ from typing import Final
 from api.store import Connection, Store
 from core.errors import BacklogFullError, StoreUnavailableError
 from core.queries import load_query
-from core.settings import Settings
 
 BACKLOG: Final = load_query("api", "backlog")
 
@@ -25,9 +24,9 @@ class Backlog:
     for what other replicas accepted within the last second. When that reaches the limit, the table is counted again.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._limit = settings.backlog_limit
-        self._store = Store(settings, "count jobs")
+    def __init__(self, store: Store, limit: int) -> None:
+        self._limit = limit
+        self._store = store
         self._estimate = 0
         self._counted = -1
         self._counted_at = float("-inf")
@@ -46,7 +45,7 @@ class Backlog:
         """Begin to count in the background, while this process accepts jobs."""
         self._task = asyncio.create_task(self._run())
 
-    async def close(self) -> None:
+    async def drain(self) -> None:
         """Stop counting."""
         if self._task is not None:
             self._task.cancel()
@@ -54,7 +53,6 @@ class Backlog:
                 await self._task
         if self._recheck is not None:
             await asyncio.wait({self._recheck})
-        await self._store.close()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

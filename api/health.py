@@ -13,7 +13,6 @@ from api.store import Connection, Store
 from core.errors import StoreUnavailableError
 from core.migrations import SCHEMA_REVISION
 from core.queries import load_query
-from core.settings import Settings
 
 BEATS: Final = load_query("api", "beats")
 REVISION: Final = load_query("api", "revision")
@@ -24,8 +23,8 @@ _HEADERS: Final = {"cache-control": "no-store"}
 class HealthEndpoints:
     """Says whether this process lives, and whether the system as a whole can do its work."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._store = Store(settings, "check readiness")
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     async def healthz(self, request: Request) -> Response:
         """Return 200: the process is alive."""
@@ -42,10 +41,6 @@ class HealthEndpoints:
             return Response(body, 200, _HEADERS, "application/json")
         detail = "not ready: " + "; ".join(f"{name}: {check['detail']}" for name, check in faults.items())
         return problem_response(request.scope, 503, "not_ready", detail, {"Retry-After": "1"}, checks=checks)
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._store.close()
 
     async def _check(self) -> dict[str, dict[str, Any]]:
         try:

@@ -78,7 +78,7 @@ def _parse_seconds(name: str, text: str, limit_s: float) -> float:
         raise _invalid(name, f"must be a number of seconds, as in {name}=2.5, not {text[:_SHOWN_CHARS]!r}")
     seconds = float(text)
     if not 0 <= seconds <= limit_s:
-        raise _invalid(name, f"must be from 0 to {limit_s:g} seconds")
+        raise _invalid(name, f"must be from 0 to {limit_s:.15g} seconds")
     return seconds + 0.0  # -0 is 0
 
 
@@ -94,7 +94,7 @@ def _parse_eta(text: str, limit_s: float, now: datetime) -> datetime:
     except (ValueError, OverflowError):
         raise _invalid("eta", f"is no point in time: {text[:_SHOWN_CHARS]!r}") from None
     if eta - now > timedelta(seconds=limit_s):
-        raise _invalid("eta", f"must be within {limit_s:g} seconds from now")
+        raise _invalid("eta", f"must be within {limit_s:.15g} seconds from now")
     return eta
 
 

@@ -9,7 +9,6 @@ from api.batching import Batcher
 from api.store import Connection, Store
 from core.acceptance import LOCAL_OWNER
 from core.queries import load_query
-from core.settings import Settings
 
 STATUS: Final = load_query("core", "status")
 JOB: Final = load_query("api", "job")
@@ -64,9 +63,9 @@ class JobRecord(NamedTuple):
 class JobReader:
     """Reads jobs of one owner; what belongs to another is not there."""
 
-    def __init__(self, settings: Settings, owner: str = LOCAL_OWNER) -> None:
+    def __init__(self, store: Store, owner: str = LOCAL_OWNER) -> None:
         self._owner = owner
-        self._store = Store(settings, "read jobs")
+        self._store = store
         self._batcher: Batcher[UUID, StatusRow | None] = Batcher(self._read_statuses)
 
     async def read_status(self, task_id: UUID) -> StatusRow | None:
@@ -83,10 +82,9 @@ class JobReader:
         rows = await self._store.run(select)
         return _record(rows) if rows and rows[0][2] == self._owner else None
 
-    async def close(self) -> None:
-        """Finish what is under way and close the connection."""
+    async def drain(self) -> None:
+        """Finish what is under way."""
         await self._batcher.drain()
-        await self._store.close()
 
     async def _read_statuses(self, task_ids: Sequence[UUID]) -> Sequence[StatusRow | None]:
         unique = list(dict.fromkeys(task_ids))

@@ -20,9 +20,9 @@ Connection = AsyncConnection[tuple[Any, ...]]
 Result = TypeVar("Result")
 
 #: Longest wait of a request for the database. With all else it makes an answer in less than 3 s.
-BUDGET_S: Final = 2.5
+BUDGET_S: Final = 2.2
 #: PostgreSQL ends a statement itself before we hang up on it: the connection can be used again.
-STATEMENT_TIMEOUT_S: Final = 2.0
+STATEMENT_TIMEOUT_S: Final = 1.8
 FIRST_PAUSE_S: Final = 0.02
 LONGEST_PAUSE_S: Final = 0.25
 
@@ -91,6 +91,11 @@ class Store:
         finally:
             timer.cancel()
 
+    async def warm_up(self) -> None:
+        """Connect ahead of the first request, if the database is there."""
+        with suppress(StoreUnavailableError):
+            await self.run(_do_nothing)
+
     async def close(self) -> None:
         """Close the connection. The store can be used again; it then connects anew."""
         await self._discard()
@@ -113,6 +118,10 @@ class Store:
         if self._is_lost:
             self._is_lost = False
             log.info(Event.STORE_RESTORED, purpose=self._purpose)
+
+
+async def _do_nothing(_connection: Connection) -> None:
+    return
 
 
 def _hang_up(connection: Connection) -> None:

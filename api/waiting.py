@@ -9,7 +9,6 @@ from uuid import UUID
 from api.store import Connection, Store
 from core.errors import StoreUnavailableError
 from core.queries import load_query
-from core.settings import Settings
 
 FINISHED: Final = load_query("api", "finished")
 
@@ -22,8 +21,8 @@ PAUSE_PER_LOOK: Final = 4
 class FinishWatch:
     """Tells waiters that their job has finished."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._store = Store(settings, "wait for jobs")
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._waiters: dict[UUID, set[asyncio.Future[None]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._is_released = False
@@ -54,18 +53,22 @@ class FinishWatch:
         """How many wait."""
         return sum(map(len, self._waiters.values()))
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether the shared query is being repeated."""
+        return self._task is not None
+
     def release(self) -> None:
         """Let everybody go at once, now and from now on: the service is stopping."""
         self._is_released = True
         for task_id in list(self._waiters):
             self._tell(task_id)
 
-    async def close(self) -> None:
-        """Release everybody and close the connection."""
+    async def drain(self) -> None:
+        """Release everybody and finish what is under way."""
         self.release()
         if self._task is not None:
             await asyncio.wait({self._task})
-        await self._store.close()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

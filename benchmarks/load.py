@@ -107,12 +107,13 @@ class _Connection(asyncio.Protocol):
         self._received = b""
         self._index: int | None = None
         self._sent_at = 0.0
+        self.is_lost = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
 
     def send_next(self, now: float) -> None:
-        request = self._run.next_request(now)
+        request = None if self._transport is None else self._run.next_request(now)
         if request is None or self._transport is None:
             self._index = None
             return
@@ -135,6 +136,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self.is_lost.set_result(None)
         if self._index is not None:
             self._finish(0, str(exc or "the server closed the connection").encode())
 
@@ -176,6 +178,7 @@ async def run_load(load: Load) -> LoadResult:
         gc.enable()
         for connection in connections:
             connection.close()
+        await asyncio.wait([connection.is_lost for connection in connections])
     return run.result
 
 

@@ -10,16 +10,6 @@ from core.queues import DEFAULT_QUEUE, broker_queue, broker_queue_name
 from core.settings import Settings
 from core.task import ServiceTask, TaskRuntime, UnsupportedCallError
 
-#: What every task gets, whatever it says: the row in PostgreSQL is acknowledged for, and remembers every outcome.
-OVERRIDDEN_OPTIONS: Final = {
-    "acks_late": True,
-    "acks_on_failure_or_timeout": True,
-    "ignore_result": False,
-    "store_errors_even_if_ignored": True,
-    "track_started": False,
-    "send_events": False,
-}
-
 #: Options of apply_async that would need a group, chain or chord around the job.
 _CANVAS_OPTIONS: Final = ("chain", "chord", "group_id", "link_error")
 
@@ -35,14 +25,14 @@ class ServiceApp(Celery):  # type: ignore[misc]  # Celery has no types
         """Create a task; a base class of its own gets ServiceTask behind it, so that its own attributes win."""
         if base is not None and not issubclass(base, ServiceTask):
             base = type(base.__name__, (base, self.Task), {"__module__": base.__module__, "abstract": True})
-        task = super()._task_from_fun(fun, name=name, base=base, **(options | OVERRIDDEN_OPTIONS))
+        task = super()._task_from_fun(fun, name=name, base=base, **options)
         task.soft_time_limit, task.time_limit = self._time_limits(task)
         return task
 
     def _time_limits(self, task: Any) -> tuple[float | None, float]:
         """Return the soft and the hard limit, in seconds. A task that names one gets the other to fit.
 
-        Celery starts the clock of the hard limit only when the soft one has passed, so a soft limit beyond the hard one would
+        Celery starts the clock of the hard limit only when the soft one has passed: a soft limit beyond the hard one would
         switch it off. Hence the defaults are set on each task, not on the pool.
         """
         soft, hard = task.soft_time_limit, task.time_limit

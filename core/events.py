@@ -17,13 +17,12 @@ class Event(StrEnum):
     # scheduler
     SCHEDULER_STARTED = "scheduler.started"
     SCHEDULER_STOPPED = "scheduler.stopped"
+    SCHEDULER_FAILED = "scheduler.failed"
     JOBS_PUBLISHED = "jobs.published"
-    JOBS_RESCUED = "jobs.rescued"
     JOBS_REPUBLISHED = "jobs.republished"
     JOBS_DELETED = "jobs.deleted"
     BROKER_LOST = "broker.lost"
     BROKER_RESTORED = "broker.restored"
-    SCHEDULER_FAILED = "scheduler.failed"
     # worker
     WORKER_STARTED = "worker.started"
     WORKER_DRAINING = "worker.draining"

@@ -6,7 +6,7 @@ function has its own defaults), and pydantic's strict JSON mode gives the annota
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NotRequired, Required
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -24,6 +24,7 @@ from core.strict_json import (
     dumps,
     explain,
     has_infinity,
+    has_number_beyond_float,
     is_suspicious,
     parse,
     shorten,
@@ -59,7 +60,8 @@ class Signature:
         adapter = _build_adapter(task, parameters)
         self._validate_json = adapter.validator.validate_json
         self._extra = _extra_behaviour(adapter.core_schema)
-        self.json_schema: dict[str, Any] = _describe(task, parameters, adapter)
+        keys = _keys(task, adapter.core_schema)
+        self.json_schema: dict[str, Any] = _describe(task, parameters, adapter, keys)
 
     def validate(self, body: bytes, limits: JsonLimits) -> str:
         """Check a request body and return the JSON text to store: the body itself; `{}` for an empty one.
@@ -75,11 +77,11 @@ class Signature:
             text = "{}"
         values = self._load(text, limits)
         if is_checked:
-            # An integer that a float field of a nested model takes can still become an infinity.
-            if has_infinity(values):
-                raise InvalidArgumentsError(f"an argument of '{self._task}' has a number that is too large for a float")
+            # pydantic takes an integer of 400 digits for a float of a nested model, as infinity.
+            if has_number_beyond_float(body) and has_infinity(values):
+                raise InvalidArgumentsError(f"wrong arguments for '{self._task}': a number is too large for a float")
         elif text.count(":") != len(values):
-            # Each member has its colon and unknown keys are refused: as many colons as values mean no key twice, no nesting.
+            # Each member has its colon, each value a key of its own: as many colons as values mean no key twice, no nesting.
             parse(text, limits)
         return text
 
@@ -200,6 +202,23 @@ def _check_schema(task: str, parameters: Sequence[Parameter], adapter: TypeAdapt
         )
 
 
+def _keys(task: str, core_schema: Any) -> dict[str, str]:
+    """Return the key in a body of each parameter: its name, or a plain alias (as for `from_`). No key may mean two."""
+    while core_schema["type"] != "typed-dict":
+        core_schema = core_schema["schema"]
+    keys: dict[str, str] = {}
+    taken: set[str] = set()
+    for name, field in core_schema["fields"].items():
+        alias = field.get("validation_alias", name)
+        if not isinstance(alias, str) or taken & {name, alias}:
+            raise TaskDefinitionError(
+                f"task '{task}': parameter '{name}' needs one alias of its own, as in Field(alias='from')"
+            )
+        keys[name] = alias
+        taken |= {name, alias}
+    return keys
+
+
 def _extra_behaviour(core_schema: Any) -> Literal["forbid"] | None:
     """Return "forbid" to refuse unknown fields at every depth; None where a nested model says itself that it takes them."""
     asked = {_extra_of(node) for node in _nodes(core_schema)}
@@ -222,12 +241,14 @@ def _nodes(core_schema: Any) -> Iterator[dict[str, Any]]:
             rest.extend(item)
 
 
-def _describe(task: str, parameters: Sequence[Parameter], adapter: TypeAdapter[dict[str, Any]]) -> dict[str, Any]:
+def _describe(
+    task: str, parameters: Sequence[Parameter], adapter: TypeAdapter[dict[str, Any]], keys: Mapping[str, str]
+) -> dict[str, Any]:
     schema = _adapter_schema(adapter)
     schema["title"] = task
     for item in parameters:
         if not item.is_required and (default := _json_default(item.default)):
-            schema["properties"][item.name]["default"] = default[0]
+            schema["properties"][keys[item.name]]["default"] = default[0]
     return schema
 
 

@@ -42,7 +42,9 @@ class FixedLimits:
     digits_limit: int
 
 
-#: A float overflows at 309 digits, or with an exponent that makes up for fewer: below 100 digits and e100 it cannot.
+#: An integer of fewer digits is no infinity as a float.
+_FLOAT_DIGITS: Final = 309
+#: A float overflows also with fewer digits and an exponent that makes up for them: below 100 digits and e100 it cannot.
 _SAFE_DIGITS: Final = 100
 #: Every digit to 0 and E to e: then one substring search finds any long number or any exponent of three digits.
 _SHAPES: Final = bytes.maketrans(b"123456789E", b"000000000e")
@@ -87,6 +89,11 @@ def is_suspicious(body: bytes, limits: JsonLimits) -> bool:
         or (len(body) > run and b"0" * run in shape)
         or body.count(b"{") + body.count(b"[") > limits.depth_limit
     )
+
+
+def has_number_beyond_float(body: bytes) -> bool:
+    """Tell whether the body might hold an integer that overflows as a float. False is certain."""
+    return len(body) > _FLOAT_DIGITS and b"0" * _FLOAT_DIGITS in body.translate(_SHAPES)
 
 
 def parse(text: str, limits: JsonLimits) -> Any:

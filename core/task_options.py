@@ -11,8 +11,6 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
-from core.task import ServiceTask
-
 _UNSET: Final = object()
 _QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _RETRY_KWARGS: Final = frozenset({"countdown", "max_retries"})
@@ -165,18 +163,11 @@ def is_declared(task: Any, option: str) -> bool:
 
 
 def declared(task: Any, option: str) -> Any:
-    """Return what the task says about an option, not what Celery, its configuration or this service fill in."""
+    """Return what the task says about an option, by its decorator or a base class of its own."""
     if option == "pydantic":  # Celery consumes it; what it leaves is this
         return getattr(task, "_dump_pydantic_arguments", None) is not None
-    from_configuration = dict(ServiceTask.from_config)
-    for owner in _own_classes(task):
-        if option not in vars(owner):
-            continue
-        value = vars(owner)[option]
-        if option in from_configuration and value == task.app.conf[from_configuration[option]]:
-            continue  # bind() copies the configuration into the task's class
-        return value
-    return _UNSET
+    # bind() copies the configuration into the task's own class: values that say nothing, for this service sets them.
+    return next((vars(owner)[option] for owner in _own_classes(task) if option in vars(owner)), _UNSET)
 
 
 def _own_classes(task: Any) -> Iterable[type]:

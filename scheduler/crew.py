@@ -11,7 +11,7 @@ from core.events import Event
 from scheduler.duty import DutyRunner
 
 #: A clean stop waits no longer for a thread that waits for a database or a broker.
-STOP_TIMEOUT_S: Final = 1.5
+STOP_TIMEOUT_S: Final = 1.0
 
 log = structlog.get_logger()
 

@@ -30,6 +30,7 @@ SESSION: Final = (
     "SET enable_sort = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
+    "SET plan_cache_mode = force_generic_plan",
     "SET jit = off",
     "LISTEN jobs_due",
 )

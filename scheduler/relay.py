@@ -115,7 +115,7 @@ class Relay:
         """Give back what the broker refused or could not route; the next round declares the queue again first."""
         kept = {job.task_id for job in confirmed}
         due_jobs.release(connection, batch.lease, [job for job in batch.jobs if job.task_id not in kept])
-        self._windows[queue].forget()
+        self._windows[queue].refuse()
 
 
 def _wait(connection: Connection[TupleRow], pause_s: float) -> None:

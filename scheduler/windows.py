@@ -52,6 +52,7 @@ class Window:
         """Note that messages were published."""
         self._bound += count
 
-    def forget(self) -> None:
-        """Ask before the next batch: messages were refused, or the queue was not there."""
+    def refuse(self) -> None:
+        """Note that messages were refused, or the queue was not there: wait, then ask (which declares it) first."""
         self._asked_at = float("-inf")
+        self._next_look_at = self._clock() + LAST_LOOK_S

@@ -5,6 +5,7 @@ import json
 import os
 import queue
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -17,30 +18,40 @@ OWN_NAME: Final = "standalone"
 _WIDTH: Final = 10
 _COLOURS: Final = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 _BACKLOG_CHUNKS: Final = 256
+_PATIENCE_S: Final = 0.5
 _CLOSE_LIMIT_S: Final = 2.0
 
 
 class Console:
-    """Writes in a thread of its own: a terminal that stands still (Ctrl-S) holds up the parts' logs, not the supervisor."""
+    """Writes in a thread of its own: a terminal that stands still (Ctrl-S) holds up neither the supervisor nor the parts."""
 
     def __init__(self, descriptor: int, log_format: Literal["console", "json"], *, is_coloured: bool) -> None:
         # Not a file object: its lock, held by a thread that is stuck in a write, would stop the interpreter's exit.
         self._descriptor = descriptor
         self._is_json = log_format == "json"
         self._is_coloured = is_coloured
+        self._left_out = 0
         self._prefixes: dict[str, bytes] = {}
         self._chunks: queue.Queue[bytes | None] = queue.Queue(_BACKLOG_CHUNKS)
         self._writer = threading.Thread(target=self._write, daemon=True)
         self._writer.start()
 
     async def show(self, part: str, lines: list[bytes]) -> None:
-        """Write whole lines (without their ends) of a part; waits while the stream takes no more."""
-        chunk = self._join(part, lines)
-        while True:
-            try:
-                return self._chunks.put_nowait(chunk)
-            except queue.Full:
-                await asyncio.sleep(0.02)
+        """Write whole lines (without their ends) of a part.
+
+        Waits a little for a stream that takes no more, then leaves lines out until it takes some again, and says how many.
+        """
+        deadline = time.monotonic() + (0.0 if self._left_out else _PATIENCE_S)
+        while self._chunks.full() and time.monotonic() < deadline:  # noqa: ASYNC110  # a thread empties it
+            await asyncio.sleep(0.02)
+        if self._chunks.full():
+            self._left_out += len(lines)
+            return
+        if self._left_out:
+            notice = f"{self._left_out} lines are left out here: the terminal took none"
+            self._left_out = 0
+            self.say(Event.LINES_LEFT_OUT, notice)
+        self._put(part, lines)
 
     def say(self, event: Event, sentence: str, **fields: object) -> None:
         """Write what the supervisor has to say: the sentence for people, event and fields for programs.
@@ -52,8 +63,7 @@ class Console:
             line = json.dumps({"event": event, "level": "info", "part": OWN_NAME, "timestamp": now, **fields})
         else:
             line = sentence
-        with suppress(queue.Full):
-            self._chunks.put_nowait(self._join(OWN_NAME, line.encode(errors="replace").split(b"\n")))
+        self._put(OWN_NAME, line.encode(errors="replace").split(b"\n"))
 
     def close(self) -> None:
         """Write what is left, for 2 s at most."""
@@ -61,8 +71,10 @@ class Console:
             self._chunks.put(None, timeout=_CLOSE_LIMIT_S)
             self._writer.join(_CLOSE_LIMIT_S)
 
-    def _join(self, part: str, lines: list[bytes]) -> bytes:
-        return b"".join(self._format(part, line) + b"\n" for line in lines if line or not self._is_json)
+    def _put(self, part: str, lines: list[bytes]) -> None:
+        shown = [self._format(part, line) + b"\n" for line in lines if line or not self._is_json]
+        with suppress(queue.Full):
+            self._chunks.put_nowait(b"".join(shown))
 
     def _format(self, part: str, line: bytes) -> bytes:
         if not self._is_json:

@@ -116,7 +116,7 @@ class Postgres:
         # Nobody works here any more. The server would take the number in these files for a living server if another
         # process has it by now, as after each restart of a container.
         for stale in (self.data_path / "postmaster.pid", self._socket_path, self._run_path / ".s.PGSQL.5432.lock"):
-            pass
+            stale.unlink(missing_ok=True)
 
     def command(self) -> list[str]:
         """Return the command line; at the starter's death it stops at once and recovers at the next start."""

@@ -14,5 +14,6 @@ class Event(StrEnum):
     ENGINE_REPAIRED = "engine.repaired"
     STOP_ASKED = "stop.asked"
     SERVICE_STOPPED = "service.stopped"
+    LINES_LEFT_OUT = "lines.left_out"
     #: A line that is not from our logging: a traceback of the interpreter, a task's print.
     OUTPUT_WRITTEN = "output.written"

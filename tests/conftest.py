@@ -60,9 +60,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if is_needed and is_rabbitmq_installed() and not session.config.option.collectonly:
         # in this thread, for the node dies with the thread that started it
         process = private_rabbitmq(session.config.stash[ENGINE_DIRECTORY] / "rabbitmq")
-        process.begin_start()
         session.config.stash[RABBITMQ] = process
         session.config.stash[ENGINES].append(process)
+        process.begin_start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out a test that needs RabbitMQ where it is not installed, before anything is started for it."""
+    if _needs_rabbitmq(item) and not is_rabbitmq_installed() and not IS_CI:
+        item.config.stash[LEFT_OUT].append(item.nodeid)
+        pytest.skip("RabbitMQ is not installed")
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -114,14 +122,6 @@ def rabbitmq(pytestconfig: pytest.Config) -> RabbitMQProcess:
     if not is_rabbitmq_installed():
         pytest.fail("RabbitMQ is not installed; under CI=true that is a failure")
     return pytestconfig.stash[RABBITMQ].start()
-
-
-@pytest.fixture(autouse=True)
-def _rabbitmq_or_left_out(request: pytest.FixtureRequest) -> None:
-    """Leave out a test that needs RabbitMQ where it is not installed, before anything is started for it."""
-    if _needs_rabbitmq(request.node) and not is_rabbitmq_installed() and not IS_CI:
-        request.config.stash[LEFT_OUT].append(request.node.nodeid)
-        pytest.skip("RabbitMQ is not installed")
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,13 @@
 """Stopping in order: the running attempts get drain_s seconds, what does not finish is handed back."""
 
 import os
+import signal
 import threading
-from typing import Any, Final
+from types import FrameType
+from typing import Final
 
 import structlog
-from celery import signals
+from celery.worker import state
 
 from core.events import Event
 from worker.heartbeat import Heartbeat
@@ -17,24 +19,33 @@ log = structlog.get_logger()
 
 
 class Drain:
-    """Starts with Celery's warm shutdown (SIGTERM, SIGINT) and ends the process when the time is over."""
+    """Begins with SIGTERM or SIGINT, which ask Celery's loop to stop; the second one, or SIGQUIT, ends it at once."""
 
     def __init__(self, heartbeat: Heartbeat, drain_s: float) -> None:
         self._heartbeat = heartbeat
         self._drain_s = drain_s
+        self._has_begun = False
         self._left = threading.Lock()
-        signals.worker_shutting_down.connect(self._begin)
 
-    def _begin(self, **_: Any) -> None:
-        log.info(Event.WORKER_DRAINING, drain_s=self._drain_s)
-        timer = threading.Timer(self._drain_s, self._end)
+    def handle_signals(self) -> None:
+        """Take over the signals that stop a worker."""
+        signal.signal(signal.SIGTERM, self._begin)
+        signal.signal(signal.SIGINT, self._begin)
+        signal.signal(signal.SIGQUIT, self._begin)
+
+    def _begin(self, number: int, _frame: FrameType | None) -> None:
+        wait_s = 0.0 if self._has_begun or number == signal.SIGQUIT else self._drain_s
+        self._has_begun = True
+        state.should_stop = os.EX_OK
+        log.info(Event.WORKER_DRAINING, drain_s=wait_s)
+        timer = threading.Timer(wait_s, self._end)
         timer.daemon = True
         timer.start()
 
     def _end(self) -> None:
         """The attempts still running are due again elsewhere; the pool processes die with this one."""
         self.leave()
-        os._exit(0)
+        os._exit(os.EX_OK)
 
     def leave(self) -> None:
         """Hand back what is held and say good-bye, once."""

@@ -15,7 +15,7 @@ from core.acceptance import LOCAL_OWNER, NewJob, new_task_id
 from core.events import Event
 from core.registry import Registry
 from core.states import Status
-from core.strict_json import dumps
+from core.strict_json import dumps, encode_result
 from core.task import UnsupportedCallError
 from worker.attempt_store import AttemptStore, Claim
 from worker.outcome import Attempt, Failed, Lost, Outcome, RetryWanted, Succeeded, TimedOut, error_json, exception_json
@@ -23,6 +23,7 @@ from worker.retrying import Retrying
 
 #: At most this often a task's progress reaches the database.
 PROGRESS_INTERVAL_S: Final = 0.25
+PROGRESS_LIMIT_BYTES: Final = 16_384
 
 _SUBMIT_OPTIONS: Final = {"countdown", "eta", "link", "parent_id", "root_id", "priority", "queue"}
 _DROPPED: Final = trace_ok_t(None, None, 0.0, None)
@@ -109,11 +110,11 @@ class PoolProcess:
         if now - self._progress_at < PROGRESS_INTERVAL_S and done != total:
             return
         self._progress_at = now
-        self._store.progress(self._attempt, dumps({"done": done, "total": total}))
+        self._store.progress(self._attempt, encode_result({"done": done, "total": total}, PROGRESS_LIMIT_BYTES))
 
     def update_state(self, attempt: Attempt, meta: dict[str, Any]) -> None:
         """Celery's update_state: its meta is shown as the progress."""
-        self._store.progress(attempt, dumps(meta))
+        self._store.progress(attempt, encode_result(meta, PROGRESS_LIMIT_BYTES))
 
     def state_of(self, task_id: UUID) -> tuple[str, Any]:
         """Return the status and the result, or the error, of any job, for Celery's AsyncResult."""
@@ -131,7 +132,7 @@ class PoolProcess:
             queue=options.get("queue") or spec.queue,
             args=spec.signature.bind(args, kwargs),
             owner=LOCAL_OWNER if self._claim is None else self._claim.owner,
-            priority=options.get("priority") or 0,
+            priority=spec.priority if options.get("priority") is None else int(options["priority"]),
             links=_links(options.get("link")),
             parent_id=None if self._attempt is None else self._attempt.task_id,
             max_attempts=spec.max_attempts,

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import structlog
 from celery import signals
+from celery.apps.worker import Worker
 
 from core.celery_app import ServiceApp, consume_from, make_app
 from core.events import Event
@@ -39,8 +40,9 @@ def run_worker(settings: Settings) -> int:
     queues = settings.worker_queue_names or registry.queues
     heartbeat = _plug_in_parent(app, settings, instance_id, queues)
     _plug_in_pool_process(app, registry, settings, instance_id)
-    drain = Drain(heartbeat, settings.drain_s)
-    worker = app.Worker(
+    worker = ServiceWorker(
+        app=app,
+        drain=Drain(heartbeat, settings.drain_s),
         hostname=f"{name}@{socket.gethostname()}",
         pool_cls=TaskPool,
         optimization="fair",
@@ -52,8 +54,21 @@ def run_worker(settings: Settings) -> int:
     try:
         worker.start()
     finally:
-        drain.leave()
+        worker.drain.leave()
     return int(worker.exitcode or 0)
+
+
+class ServiceWorker(Worker):  # type: ignore[misc]  # Celery has no types
+    """Celery's worker program, with our way to stop."""
+
+    def on_before_init(self, drain: Drain, **options: Any) -> None:
+        """Take what is ours, before Celery looks at its options."""
+        self.drain = drain
+        super().on_before_init(**options)
+
+    def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002  # Celery's signature
+        """Install the signal handlers; Celery calls this when the pool's processes run."""
+        self.drain.handle_signals()
 
 
 def _load(settings: Settings) -> tuple[ServiceApp, Registry]:

@@ -26,6 +26,7 @@ class Retrying:
         is_covered = isinstance(error, tuple(getattr(task, "autoretry_for", ()))) and not isinstance(
             error, tuple(getattr(task, "dont_autoretry_for", ()))
         )
-        if is_covered and (task.max_retries is None or retries_before < task.max_retries):
+        limit = getattr(task, "retry_kwargs", {}).get("max_retries", task.max_retries)
+        if is_covered and (limit is None or retries_before < limit):
             return RetryWanted(error_text, None, task.default_retry_delay)
         return Failed(error_text)

@@ -1,1 +1,1 @@
-"""x"""
+"""The service as its users meet it: real processes, real engines, HTTP."""

@@ -43,9 +43,7 @@ def durable_postgres(pytestconfig: pytest.Config, engine_directory: Path) -> Ite
 
 
 @pytest.fixture(scope="package", params=["rabbitmq", "valkey"])
-def faulty(
-    request: pytest.FixtureRequest, durable_postgres: EngineProcess, engine_directory: Path
-) -> Iterator[FaultyStack]:
+def faulty(request: pytest.FixtureRequest, durable_postgres: EngineProcess, engine_directory: Path) -> Iterator[FaultyStack]:
     """The service on each of the brokers in turn."""
     broker: EngineProcess = request.getfixturevalue(request.param)
     broker.start()

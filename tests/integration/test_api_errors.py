@@ -317,25 +317,38 @@ def test_unclear_http_is_malformed(api: RunningApi, head: bytes) -> None:
     assert_problem(api.send_raw(head), 400, "malformed")
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_client_that_offers_another_protocol_is_served_in_http_1(api: RunningApi, protocol: str) -> None:
+    offer = (f"Upgrade: {protocol}", "Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAMAAABkAARAAAAA")
+    whole = request_bytes("POST", "/add", JSON, *offer, body=b'{"x": 1}')
+    again = request_bytes("POST", "/add", JSON, *offer, body=b'{"y": 1}')
+    with socket.create_connection(("127.0.0.1", api.port), 5) as client:
+        client.sendall(whole)
+        assert read_response(client).json()["errors"][0]["loc"] == ["body", "y"]
+        for piece in (again[:20], again[20:-4], again[-4:]):
+            client.sendall(piece)
+        assert read_response(client).json()["errors"][0]["loc"] == ["body", "x"]
+
+
 def test_endless_head_is_refused(api: RunningApi) -> None:
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"X-A: " + b"a" * 1000 + b"\r\n"
     assert_problem(api.send_raw(head + b"X-B: b\r\n" * 10000), 400, "malformed")
 
 
 def test_slow_body_is_a_request_timeout(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
     answer = api.send_raw(request_bytes("POST", "/add", JSON, "Content-Length: 10"))
     assert_problem(answer, 408, "request_timeout")
     assert answer.headers["connection"] == "close"
 
 
 def test_slow_head_is_a_request_timeout(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
     assert_problem(api.send_raw(b"POST /add HTT"), 408, "request_timeout")
 
 
 def test_trickled_request_is_a_request_timeout(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.3)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.3)
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", api.port), 5) as client:
         client.settimeout(0.05)
@@ -353,7 +366,7 @@ def test_trickled_request_is_a_request_timeout(api: RunningApi, monkeypatch: pyt
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "blank-lines"])
 def test_new_connection_without_a_request_is_closed(api: RunningApi, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
     with socket.create_connection(("127.0.0.1", api.port), 5) as client:
         client.sendall(sent)
         while client.recv(4096):
@@ -361,7 +374,7 @@ def test_new_connection_without_a_request_is_closed(api: RunningApi, monkeypatch
 
 
 def test_blank_line_does_not_keep_a_connection_for_ever(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
     with socket.create_connection(("127.0.0.1", api.port), 5) as client:
         client.sendall(request_bytes("GET", "/healthz"))
         assert read_response(client).status == 200
@@ -370,7 +383,7 @@ def test_blank_line_does_not_keep_a_connection_for_ever(api: RunningApi, monkeyp
 
 
 def test_body_that_goes_on_after_its_answer_is_cut_off(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.server.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
     with socket.create_connection(("127.0.0.1", api.port), 5) as client:
         client.sendall(request_bytes("POST", "/nope", JSON, "Content-Length: 100"))
         assert read_response(client).status == 404

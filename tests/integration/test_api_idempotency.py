@@ -1,12 +1,18 @@
 """Idempotency-Key, with one replica and with two."""
 
+import asyncio
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import requests
 
-from tests.api_rig import ADD, Hand, RunningApi
+from api import idempotency
+from api.idempotency import KeyedJob, accept_keyed
+from core.acceptance import NewJob, new_task_id
+from core.database import connect_async
+from tests.api_rig import ADD, Hand, RunningApi, make_settings
 from tests.integration.conftest import StartApi
 
 KEY = {"Idempotency-Key": "order-1"}
@@ -100,3 +106,26 @@ def test_unusable_key_is_invalid(api: RunningApi, key: str) -> None:
 
 def test_key_of_255_characters_is_accepted(api: RunningApi) -> None:
     assert api.submit(headers={"Idempotency-Key": "k" * 255})
+
+
+def test_keys_are_reserved_in_order_so_that_replicas_cannot_deadlock(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved: list[list[tuple[str, str]]] = []
+    reserve = idempotency._reserve
+
+    async def note(connection: Any, names: Any, *rest: Any) -> Any:
+        reserved.append(list(names))
+        return await reserve(connection, names, *rest)
+
+    async def scenario() -> None:
+        keyed = [
+            KeyedJob(NewJob(new_task_id(), "tasks.add", "default", "{}"), f"key-{n * 7 % 50}", "same") for n in range(50)
+        ]
+        async with await connect_async(make_settings(database_url), "test") as connection:
+            await accept_keyed(connection, keyed, ttl_s=60.0)
+
+    monkeypatch.setattr(idempotency, "_reserve", note)
+    asyncio.run(scenario())
+    assert reserved == [sorted(reserved[0])]
+    assert len(reserved[0]) == 50

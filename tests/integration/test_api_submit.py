@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.api_rig import ADD, Hand, RunningApi
+from tests.api_rig import ADD, Hand, RunningApi, wait_until
 from tests.integration.conftest import StartApi
 
 
@@ -94,16 +94,7 @@ def test_backlog_limit_refuses_with_retry_after(start_api: StartApi, hand: Hand)
     assert int(refused.headers["retry-after"]) > 0
     assert hand.count("SELECT count(*) FROM jobs") == 3
     hand.run(task_ids[0])
-    assert wait_for_status(api) == 202
-
-
-def wait_for_status(api: RunningApi) -> int:
-    """Return the status of a submission, the first that is accepted or the 100th."""
-    for _ in range(100):
-        status = api.post("/add", ADD).status_code
-        if status == 202:
-            break
-    return status
+    wait_until(lambda: api.post("/add", ADD).status_code == 202, "there is room again")
 
 
 def test_backlog_counts_what_other_replicas_accepted(start_api: StartApi) -> None:

@@ -1,17 +1,23 @@
 """Task modules written for one test, and a Celery that forgets them afterwards: shared tasks are global to a process."""
 
+import importlib
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from celery import _state as celery_state
 
 from core.celery_app import ServiceApp, make_app
 from core.registry import Registry, load_registry
 from core.settings import Settings
+
+# A shared machine may stall for longer than Hypothesis' 200 ms, and nothing is to be left on the disk.
+hypothesis.settings.register_profile("core", deadline=None, database=None)
+hypothesis.settings.load_profile("core")
 
 WriteModule = Callable[[str, str], None]
 Load = Callable[..., Registry]
@@ -38,6 +44,7 @@ def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wr
         path = tmp_path.joinpath(*name.split("."))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.with_suffix(".py").write_text(textwrap.dedent(source), encoding="utf-8")
+        importlib.invalidate_caches()  # which notice a new file only when the clock has ticked
 
     yield write
     celery_state._on_app_finalizers.intersection_update(known_tasks)

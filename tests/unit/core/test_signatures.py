@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from core.errors import InvalidArgumentsError, MalformedError, TaskDefinitionError
@@ -241,6 +241,15 @@ def test_body_that_only_looks_dangerous_is_stored_as_sent(sent: str) -> None:
     assert taking(Any).validate(body.encode(), LIMITS) == body
 
 
+def test_infinity_that_a_model_has_by_default_is_no_clients_error() -> None:
+    class Bounded(BaseModel):
+        name: str
+        limit: float = float("inf")
+
+    body = '{"x":{"name":"NaN"}}'
+    assert taking(Bounded).validate(body.encode(), LIMITS) == body
+
+
 def test_only_what_was_sent_reaches_the_function() -> None:
     assert make(add).to_kwargs('{"x": 1}') == {"x": 1}
 
@@ -270,6 +279,15 @@ def test_parameters_may_have_any_name() -> None:
     assert signature.to_kwargs(signature.validate(json.dumps(sent).encode(), LIMITS)) == sent
     assert signature.to_kwargs(signature.bind((), sent)) == sent
     assert list(signature.json_schema["properties"]) == names
+
+
+def test_parameter_may_have_an_alias_that_python_does_not_allow_as_a_name() -> None:
+    def task(from_: Annotated[int, Field(alias="from")] = 5) -> None: ...
+
+    signature = make(task)
+    assert signature.to_kwargs(signature.validate(b'{"from": 1}', LIMITS)) == {"from_": 1}
+    assert signature.to_kwargs(signature.bind((1,), {})) == {"from_": 1}
+    assert signature.json_schema["properties"]["from"]["default"] == 5
 
 
 def test_keyword_only_parameter_is_sent_like_any_other() -> None:
@@ -350,6 +368,8 @@ def _generator(x: Generator[int, None, None]) -> None: ...
 def _field_default(x: int = Field(gt=0)) -> None: ...
 def _annotated_default(x: Annotated[int, Field(default=5)]) -> None: ...
 def _annotated_factory(x: Annotated[int, Field(default_factory=int)] = 3) -> None: ...
+def _choices(x: Annotated[int, Field(validation_alias=AliasChoices("a", "b"))]) -> None: ...
+def _same_alias(x: int, y: Annotated[int, Field(alias="x")]) -> None: ...
 async def _coroutine(x: int) -> None: ...
 def _yielding(x: int) -> Generator[int, None, None]:
     yield x
@@ -371,6 +391,8 @@ def _yielding(x: int) -> Generator[int, None, None]:
         (_field_default, "'x'", "Annotated"),
         (_annotated_default, "'x'", "in the signature"),
         (_annotated_factory, "'x'", "in the signature"),
+        (_choices, "'x'", "one alias"),
+        (_same_alias, "'y'", "one alias"),
         (_coroutine, "async", "asyncio.run"),
         (_yielding, "generator", "return a list"),
     ],

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -117,7 +116,7 @@ def test_refused_body_is_suspicious_unless_pydantic_refuses_it_or_it_has_a_key_t
         value = from_json(body)
     except ValueError:
         return
-    has_key_twice = len(re.findall(rb":", body)) > len(re.findall(r":", repr(value)))
+    has_key_twice = body.count(b":") > repr(value).count(":")
     assert has_key_twice or is_suspicious(body, LIMITS)
 
 

@@ -99,11 +99,15 @@ def test_a_window_of_one_works() -> None:
     assert window.room(broker) == 1
 
 
-def test_forgetting_asks_before_the_next_batch() -> None:
-    window, broker, _ = make(limit=1000, ready=0)
+def test_after_a_refusal_it_waits_and_then_asks_before_the_next_batch() -> None:
+    window, broker, clock = make(limit=1000, ready=0)
     window.room(broker)
-    window.forget()
-    window.room(broker)
+    window.refuse()
+    assert window.room(broker) == 0
+    assert window.pause_s == LAST_LOOK_S
+    assert broker.asked == 1
+    clock.now += LAST_LOOK_S
+    assert window.room(broker) == 1000
     assert broker.asked == 2
 
 

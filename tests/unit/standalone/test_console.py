@@ -1,6 +1,8 @@
 import asyncio
 import json
 import os
+import threading
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -54,11 +56,24 @@ def test_own_notices_are_sentences_for_people_and_fields_for_programs(pipe: Pipe
     assert json.loads(for_programs).items() >= {"event": "service.started", "part": "standalone", "url": "http://x"}.items()
 
 
-def test_stream_that_takes_no_more_holds_up_neither_notices_nor_the_end(pipe: Pipe) -> None:
+def test_stream_that_takes_no_more_holds_up_nobody_and_says_later_what_it_missed(pipe: Pipe) -> None:
     console = Console(pipe[1], "console", is_coloured=False)
-    for _ in range(1000):  # much more than the pipe and the queue hold
-        console.say(Event.PART_ENDED, "x" * 1000)
+    begun = time.monotonic()
+    for _ in range(2000):  # much more than the pipe and the queue hold
+        asyncio.run(console.show("api", [b"x" * 1000]))
+    assert time.monotonic() - begun < 20  # and not a wait for each line
+    console.say(Event.STOP_ASKED, "this is lost, and waits for nothing")
+    reading = threading.Thread(target=_read_until, args=(pipe[0], b"lines are left out here"), daemon=True)
+    reading.start()
+    while reading.is_alive():
+        asyncio.run(console.show("api", [b"another"]))
     console.close()
+
+
+def _read_until(descriptor: int, end: bytes) -> None:
+    text = b""
+    while end not in text:
+        text = text[-100:] + os.read(descriptor, 65536)
 
 
 def test_stream_that_is_closed_ends_nothing() -> None:

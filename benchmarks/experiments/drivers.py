@@ -1,0 +1,150 @@
+"""Which PostgreSQL driver claims and finishes a job fastest, and what does a claim gain by committing asynchronously?
+
+    DATABASE_URL=postgresql://... python -m benchmarks.experiments.drivers [JOBS]
+
+Needs: pip install psycopg2-binary asyncpg. Prints jobs/s and the client's processor seconds per 1,000 jobs,
+with 1 and with 4 processes: medians of three alternating rounds.
+"""
+
+import asyncio
+import multiprocessing
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
+from statistics import median
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import uvloop
+
+from benchmarks.experiments.schema import NAME, SEARCH_PATH, accept, connect, database_url, fresh_tables
+from core.queries import load_query
+
+CLAIM: Final = load_query("worker", "claim")
+FINISH: Final = load_query("worker", "finish")
+ASYNCHRONOUS: Final = ", set_config('synchronous_commit', 'off', true)"
+OUTCOME: Final = {"outcome": "SUCCESS", "status": "SUCCESS", "result": "5", "error": None, "traceback": None}
+TYPES: Final = {"task_id": "uuid", "token": "uuid", "series": "integer"}  # all others are text
+
+Parameters = dict[str, Any]
+Execute = Callable[[str, Parameters], Sequence[Any]]
+
+
+def psycopg_3() -> Execute:
+    cursor = connect().cursor()
+
+    def execute(sql: str, parameters: Parameters) -> Sequence[Any]:
+        cursor.execute(sql.encode(), parameters)
+        return cursor.fetchall() if cursor.description else [None] * cursor.rowcount
+
+    return execute
+
+
+def psycopg_2() -> Execute:
+    """psycopg2 prepares nothing by itself: without PREPARE it is much slower."""
+    import psycopg2  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    import psycopg2.extras  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    connection = psycopg2.connect(database_url(), options=SEARCH_PATH)
+    connection.autocommit = True
+    psycopg2.extras.register_uuid()
+    cursor = connection.cursor()
+    prepared: dict[str, str] = {}
+
+    def prepare(sql: str) -> str:
+        text, names = positional(sql)
+        types = ", ".join(TYPES.get(name, "text") for name in names)
+        cursor.execute(f"PREPARE s{len(prepared)} ({types}) AS {text}")
+        return f"EXECUTE s{len(prepared)} ({', '.join(f'%({name})s' for name in names)})"
+
+    def execute(sql: str, parameters: Parameters) -> Sequence[Any]:
+        if sql not in prepared:
+            prepared[sql] = prepare(sql)
+        cursor.execute(prepared[sql], parameters)
+        return cursor.fetchall() if cursor.description else [None] * cursor.rowcount
+
+    return execute
+
+
+def asyncpg() -> Execute:
+    """As a synchronous pool process would have to call it."""
+    import asyncpg as driver  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    connection = loop.run_until_complete(driver.connect(database_url(), server_settings={"search_path": NAME}))
+    prepared: dict[str, tuple[Any, list[str]]] = {}
+
+    def execute(sql: str, parameters: Parameters) -> Sequence[Any]:
+        if sql not in prepared:
+            text, names = positional(sql)
+            prepared[sql] = loop.run_until_complete(connection.prepare(text)), names
+        statement, names = prepared[sql]
+        rows = loop.run_until_complete(statement.fetch(*(parameters[name] for name in names)))
+        return list(rows) or [None] * int(statement.get_statusmsg().split()[-1])
+
+    return execute
+
+
+def positional(sql: str) -> tuple[str, list[str]]:
+    """Turn %(name)s into $1::type."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}::{TYPES.get(name, 'text')}"
+
+    return re.sub(r"%\((\w+)\)s", number, sql), names
+
+
+def work(make: Callable[[], Execute], claim: str, task_ids: Sequence[UUID], start: Any, reports: Any) -> None:
+    """Claim and finish each job; report when this began and ended and what it cost."""
+    execute = make()
+    start.wait()
+    started_at, cpu_before = time.monotonic(), time.process_time()
+    for task_id in task_ids:
+        token = uuid4()
+        assert len(execute(claim, {"task_id": task_id, "series": 1, "token": token, "worker": "experiment"})) == 1
+        assert len(execute(FINISH, {"task_id": task_id, "token": token, **OUTCOME})) == 1
+    reports.put((started_at, time.monotonic(), time.process_time() - cpu_before))
+
+
+def measure(make: Callable[[], Execute], claim: str, processes: int, count: int) -> tuple[float, float]:
+    """Return jobs/s and client processor seconds per 1,000 jobs."""
+    fork = multiprocessing.get_context("fork")
+    with fresh_tables() as connection:
+        task_ids = accept(connection, count, batch=500)
+        start, reports = fork.Barrier(processes), fork.Queue()
+        run = partial(work, make, claim)
+        children = [fork.Process(target=run, args=(task_ids[n::processes], start, reports)) for n in range(processes)]
+        for child in children:
+            child.start()
+        begins, ends, cpu = zip(*(reports.get(timeout=300) for _ in children), strict=True)
+        for child in children:
+            child.join()
+    return count / (max(ends) - min(begins)), sum(cpu) * 1000 / count
+
+
+def main(count: int) -> None:
+    """Print one line per case."""
+    synchronous = CLAIM.replace(ASYNCHRONOUS, "")
+    assert synchronous != CLAIM
+    cases = [
+        *product((psycopg_3, psycopg_2, asyncpg), ((CLAIM, "asynchronous"),), (1, 4)),
+        *product((psycopg_3,), ((synchronous, "synchronous"),), (1, 4)),
+    ]
+    rounds = [[measure(make, claim, processes, count) for make, (claim, _), processes in cases] for _ in range(3)]
+    for (make, (_, commit), processes), figures in zip(cases, zip(*rounds, strict=True), strict=True):
+        rate, cpu_s = (median(values) for values in zip(*figures, strict=True))
+        print(
+            f"{make.__name__:10} claim {commit:12} {processes} processes: {rate:6,.0f} jobs/s, {cpu_s:.3f} s CPU per 1,000"
+        )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)

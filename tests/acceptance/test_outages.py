@@ -1,0 +1,57 @@
+"""What the service promises while its broker or its database is away, and when it is back."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import requests
+
+from core.acceptance import new_task_id
+from tests.acceptance.service import Diary, Service
+
+#: From the moment that an engine is back.
+BACK_LIMIT_S: Final = 20.0
+
+
+def test_stopped_broker_delays_jobs_and_nothing_else(service: Service) -> None:
+    service.client.finished(service.client.submit("add", x=0, y=0))
+    service.broker.stop()
+    answers = [_timed(lambda number=number: service.client.post("/add", {"x": number, "y": 1})) for number in range(5)]
+    assert [(response.status_code, took_s < 1.0) for response, took_s in answers] == [(202, True)] * 5
+    task_ids = [response.json()["task_id"] for response, _ in answers]
+    assert {service.client.status(task_id)["status"] for task_id in task_ids} == {"PENDING"}
+    service.broker.start()
+    assert [service.client.finished(task_id, BACK_LIMIT_S)["result"] for task_id in task_ids] == [1, 2, 3, 4, 5]
+
+
+def test_stopped_database_is_503_in_less_than_3_s_and_all_is_well_afterwards(service: Service, diary: Diary) -> None:
+    finished = service.client.submit("add", x=1, y=1)
+    service.client.finished(finished)
+    running = service.client.submit("shop.holds", diary=str(diary))
+    diary.wait_for(1)
+    service.database.stop()
+    for ask in (
+        lambda: service.client.post("/add", {"x": 1, "y": 1}),
+        lambda: service.client.post("/add", {"x": 1, "y": 1}, {"Idempotency-Key": "k"}),
+        lambda: service.client.get(f"/status/{finished}"),
+        lambda: service.client.get(f"/status/{new_task_id()}"),
+        lambda: service.client.get(f"/status/{finished}", wait_s=10),
+        lambda: service.client.get(f"/jobs/{finished}"),
+    ):
+        response, took_s = _timed(ask)
+        assert (response.status_code, took_s < 3.0) == (503, True)
+        assert int(response.headers["retry-after"]) > 0
+        assert response.json()["code"] == "store_unavailable"
+    diary.let_go()
+    service.database.start()
+    service.make_well()
+    assert service.client.status(finished)["result"] == 2
+    assert service.client.get(f"/status/{new_task_id()}").status_code == 404
+    assert service.client.finished(running, BACK_LIMIT_S)["result"] == "let go"
+    assert service.client.finished(service.client.submit("add", x=2, y=2), BACK_LIMIT_S)["result"] == 4
+
+
+def _timed(ask: Callable[[], requests.Response]) -> tuple[requests.Response, float]:
+    """Return the response and the seconds that it took."""
+    started = time.monotonic()
+    return ask(), time.monotonic() - started
