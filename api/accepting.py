@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from api.batching import Batcher
 from api.idempotency import Accepted, KeyedJob, accept_keyed
 from api.store import Connection, Store
 from core.acceptance import ACCEPT, NewJob, accept_parameters
 from core.errors import IdempotencyMismatchError
+from core.events import Event
+
+log = structlog.get_logger()
 
 
 class JobWriter:
@@ -44,10 +49,23 @@ class JobWriter:
             await connection.execute(ACCEPT, parameters)
 
         await self._plain_store.run(insert)
+        _log_accepted(jobs)
         return [None] * len(jobs)
 
     async def _accept_keyed(self, requests: Sequence[KeyedJob]) -> Sequence[Accepted | IdempotencyMismatchError]:
         async def insert(connection: Connection) -> list[Accepted | IdempotencyMismatchError]:
             return await accept_keyed(connection, requests, self._ttl_s)
 
-        return await self._keyed_store.run(insert)
+        answers = await self._keyed_store.run(insert)
+        _log_accepted([request.job for request, answer in zip(requests, answers, strict=True) if _is_new(answer)])
+        return answers
+
+
+def _is_new(answer: Accepted | IdempotencyMismatchError) -> bool:
+    return isinstance(answer, Accepted) and not answer.is_replayed
+
+
+def _log_accepted(jobs: Sequence[NewJob]) -> None:
+    """Write a line for each job; a batch in a row takes half the time of one line in each request."""
+    for job in jobs:
+        log.info(Event.JOB_ACCEPTED, task_id=str(job.task_id), task=job.task)

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.routing import Match
@@ -15,11 +14,8 @@ from api.idempotency import Accepted, KeyedJob, check_key, fingerprint
 from api.parameters import NO_OPTIONS, SubmitOptions, parse_submit_options
 from api.rendering import render_accepted
 from core.acceptance import NewJob, new_task_id
-from core.events import Event
 from core.registry import TaskSpec
 from core.settings import Settings
-
-log = structlog.get_logger()
 
 
 class TaskRoute(APIRoute):
@@ -87,6 +83,4 @@ class Submission:
         headers = {"location": f"/status/{task_id}"}
         if accepted.is_replayed:
             headers["idempotency-replayed"] = "true"
-        else:
-            log.info(Event.JOB_ACCEPTED, task_id=task_id, task=self._spec.name)
         return Response(render_accepted(task_id), 202, headers, "application/json")

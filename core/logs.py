@@ -2,6 +2,7 @@
 
 import logging
 import logging.config
+import os
 import sys
 from typing import Any, Final
 
@@ -63,7 +64,10 @@ def _renderers(settings: Settings) -> list[Processor]:
         return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
     return [
         structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=20, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+            colors=sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR")),
+            pad_event_to=20,
+            sort_keys=False,
+            exception_formatter=structlog.dev.plain_traceback,
         )
     ]
 

@@ -17,7 +17,7 @@ START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 20.0
 
 #: PostgreSQL that survives the death of its processes, not of the machine.
-FAST_POSTGRES: Final = {"fsync": "off", "full_page_writes": "off", "max_connections": "300", "file_copy_method": "copy"}
+FAST_POSTGRES: Final = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
 VALKEY_DATABASES: Final = 256
 
 

@@ -1,7 +1,9 @@
 """A run of `./dev run` or `python -m standalone`, as a user starts it, for acceptance tests."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,8 +53,10 @@ class StandaloneRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill it if it still runs; what it started dies with it."""
+        """Kill it if it still runs; what it started dies with it, and the next run would remove its sockets."""
         self.kill()
+        with suppress(OSError, ValueError):  # it never got so far
+            shutil.rmtree(json.loads((self.data_path / "lock").read_text())["run_path"], ignore_errors=True)
 
     @property
     def output(self) -> str:

@@ -14,7 +14,10 @@ from core.events import Event
 from core.settings import Settings
 from scheduler import due_jobs
 from scheduler import relay as relay_module
+from scheduler.broker_link import BrokerLink
 from scheduler.brokers import make_publisher
+from scheduler.brokers.publisher import BrokerUnavailableError, DueJob
+from scheduler.relay import Relay
 from tests.contract.scheduler_rig import SchedulerRig, wait_s
 from tests.contract.worker_rig import WorkerRig, wait_for
 from tests.engines import EngineProcess
@@ -182,6 +185,35 @@ def test_a_mark_that_comes_late_changes_nothing(database_rig: SchedulerRig, chan
         due_jobs.mark(connection, batch.lease, batch.jobs)
         due_jobs.release(connection, batch.lease, batch.jobs)
     assert database_rig.live(task_id, "l::text FROM live_jobs AS l --") == before
+
+
+class StubbornPublisher:
+    """Confirms every other job, or none at all."""
+
+    def __init__(self, *, is_away: bool) -> None:
+        self._is_away = is_away
+
+    def ready(self, queue: str) -> int:
+        return 0
+
+    def publish(self, queue: str, jobs: Sequence[DueJob]) -> list[DueJob]:
+        if self._is_away:
+            raise BrokerUnavailableError("away")
+        return list(jobs[::2])
+
+    def tend(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("is_away", "confirmed"), [(False, 2), (True, 0)])
+def test_what_was_not_confirmed_is_due_again_at_once(database_rig: SchedulerRig, is_away: bool, confirmed: int) -> None:
+    database_rig.accept(4)
+    relay = Relay(100, BrokerLink(lambda: StubbornPublisher(is_away=is_away)))
+    with connect(database_rig.settings, "test") as connection:
+        relay.step(connection)
+    assert database_rig.count("published_at IS NOT NULL AND publish_at IS NULL") == confirmed
+    assert database_rig.count("published_at IS NULL AND publish_at <= clock_timestamp()") == 4 - confirmed
 
 
 def test_two_relays_publish_each_job_once(scheduler_rig: SchedulerRig) -> None:

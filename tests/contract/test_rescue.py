@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +21,7 @@ from scheduler.republishing import Republishing
 from scheduler.rescue import Rescue
 from tests.contract.scheduler_rig import SchedulerRig
 from tests.contract.worker_rig import wait_for
+from tests.engines import EngineProcess
 
 DEAD_AFTER_S = 0.6
 
@@ -194,6 +196,25 @@ def test_a_worker_that_beats_again_is_not_buried(database_rig: SchedulerRig) -> 
     assert instances(database_rig) == {"slow"}
     database_rig.connection.execute(rescue_module._BURY, {"instance_id": "slow", "beat": 7})
     assert instances(database_rig) == set()
+
+
+def test_after_an_outage_of_the_database_nobody_is_dead_at_once(postgres: EngineProcess, database_rig: SchedulerRig) -> None:
+    """The rescue saw the worker before, and sees it with the same counter after longer than a dead one's silence."""
+    database_rig.connection.execute("INSERT INTO instances (instance_id, part) VALUES ('living', 'worker')")
+    [task_id] = database_rig.accept()
+    database_rig.claim([task_id], "living")
+    database_rig.connection.execute("UPDATE instances SET tokens = array(SELECT token FROM live_jobs)")
+    with capture_logs() as logs, rescuing(database_rig):
+        wait_for(lambda: leaders(database_rig), "the rescue's first look")
+        postgres.kill()
+        lost_at = time.monotonic()
+        wait_for(lambda: time.monotonic() > lost_at + DEAD_AFTER_S, "silence")
+        postgres.start()
+        wait_for(lambda: Event.STORE_RESTORED in {entry["event"] for entry in logs}, "the first look after the outage")
+        database_rig.reconnect()
+        database_rig.connection.execute("UPDATE instances SET beat = beat + 1")
+        assert database_rig.live(task_id, "status, losses") == ("STARTED", 0)
+    assert Event.JOB_LOST not in {entry["event"] for entry in logs}
 
 
 def test_one_of_two_rescues_leads_and_the_other_takes_over_when_its_connection_dies(database_rig: SchedulerRig) -> None:
