@@ -45,6 +45,7 @@ class Store:
         self._settings = settings
         self._purpose = purpose
         self._connection: Connection | None = None
+        self._connecting: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
         self._is_lost = False
 
@@ -82,14 +83,27 @@ class Store:
     async def _try_once(self, deadline: float, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
         connection = self._connection
         if connection is None or connection.closed:
-            async with asyncio.timeout_at(deadline):
-                connection = await connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
-            self._connection = connection
+            connection = self._connection = await self._connect_until(deadline)
         timer = asyncio.get_running_loop().call_at(deadline, _hang_up, connection)
         try:
             return await operation(connection)
         finally:
             timer.cancel()
+
+    async def _connect_until(self, deadline: float) -> Connection:
+        """Return a new connection. Raises TimeoutError at the deadline; the attempt then goes on for who comes next.
+
+        A cancelled attempt would keep its socket until the garbage collection; this one ends by libpq's own time-out.
+        """
+        if self._connecting is None:
+            connect = connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
+            self._connecting = asyncio.create_task(connect)
+        attempt = self._connecting
+        await asyncio.wait({attempt}, timeout=deadline - asyncio.get_running_loop().time())
+        if not attempt.done():
+            raise TimeoutError("still connecting")
+        self._connecting = None
+        return attempt.result()
 
     async def warm_up(self) -> None:
         """Connect ahead of the first request, if the database is there."""
@@ -98,6 +112,10 @@ class Store:
 
     async def close(self) -> None:
         """Close the connection. The store can be used again; it then connects anew."""
+        attempt, self._connecting = self._connecting, None
+        if attempt is not None:
+            with suppress(psycopg.Error, *UNAVAILABLE):
+                self._connection = await attempt
         await self._discard()
 
     async def _discard(self) -> None:

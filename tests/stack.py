@@ -20,6 +20,8 @@ WORKERS: Final = 4
 READY_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 45.0
 
+_COMPLAINT_CHARS: Final = 400
+
 
 class Stack:
     """Api, scheduler and four workers. A part that dies is started again.
@@ -88,7 +90,10 @@ class Stack:
 
     def wait_until_ready(self) -> None:
         """Return when the api answers and the present processes of scheduler and workers beat."""
-        wait_until(lambda: self.client.is_ready() and self._all_beat(), READY_LIMIT_S, "the service is ready")
+        try:
+            wait_until(lambda: self.client.is_ready() and self._all_beat(), READY_LIMIT_S, "the service is ready")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.complaints()}") from None
 
     def worker_of(self, instance: str) -> SupervisedPart:
         """Return the worker that an attempt's log names."""
@@ -98,6 +103,17 @@ class Stack:
         """Return the lines of a part's log that are JSON."""
         lines = part.log_path.read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def complaints(self, limit: int = 60) -> str:
+        """Return the last lines of warnings, of errors, and of what is not JSON, cut to what one can read."""
+        found = []
+        for part in self.parts:
+            text = part.log_path.read_text(errors="replace") if part.log_path.exists() else ""
+            for line in text.splitlines():
+                fields = json.loads(line) if line.startswith("{") else {}
+                if fields.get("level") not in {"debug", "info"}:
+                    found.append((fields.get("timestamp", ""), f"{part.name}: {line[:_COMPLAINT_CHARS]}"))
+        return "\n".join(complaint for _, complaint in sorted(found)[-limit:])
 
     def _all_beat(self) -> bool:
         query = "SELECT instance_id FROM instances WHERE beat_at > clock_timestamp() - interval '2 seconds'"

@@ -1,6 +1,6 @@
 """One running service per broker."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,15 @@ USER_CODE: Final = Path(__file__).with_name("user_code")
 #: The scheduler counts the losses of dead workers, each worker those of its pool processes. Two of the former are enough
 #: to wait for; the latter keep the default.
 SCHEDULER: Final = {"MAX_LOSSES": "2"}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the parts of the service complained of."""
+    report = yield
+    if report.failed and "service" in item.funcargs:
+        report.sections.append(("complaints of the parts", item.funcargs["service"].stack.complaints()))
+    return report
 
 
 @pytest.fixture(scope="package", params=["rabbitmq", "valkey"])

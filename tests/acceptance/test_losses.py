@@ -1,4 +1,4 @@
-"""What the service promises when attempts vanish: kill -9 of workers and of their pool processes, from outside and inside."""
+"""What the service promises when attempts vanish: kill -9 of workers and of their pool processes."""
 
 import time
 from collections.abc import Callable

@@ -153,23 +153,27 @@ def test_a_broker_that_is_not_there_is_told_at_once(broker_url: str) -> None:
     assert time.monotonic() - started_at < 1
 
 
-def test_tending_notices_that_the_broker_is_gone_and_closing_does_not_mind(
-    publisher: Publisher, broker: EngineProcess
-) -> None:
+def test_tending_notices_that_valkey_is_gone_and_closing_does_not_mind(valkey: EngineProcess, valkey_url: str) -> None:
+    publisher = make_publisher(Settings(database_url="postgresql://nowhere", broker_url=valkey_url))  # type: ignore[call-arg]
     publisher.tend()
-    broker.kill()
+    valkey.kill()
     with pytest.raises(BrokerUnavailableError):
         publisher.tend()
     publisher.close()
 
 
-def test_a_connection_that_is_cut_in_the_middle_raises(rabbitmq_url: str) -> None:
+@pytest.mark.parametrize(
+    "operation",
+    [lambda publisher: publisher.publish(DEFAULT_QUEUE, some_jobs(10)), lambda publisher: publisher.tend()],
+    ids=["publishing", "tending"],
+)
+def test_a_connection_to_rabbitmq_that_is_cut_is_noticed(rabbitmq_url: str, operation: Callable[[Publisher], Any]) -> None:
     proxy, url = TcpProxy.before(rabbitmq_url)
     publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=url))  # type: ignore[call-arg]
     publisher.ready(DEFAULT_QUEUE)
     proxy.close()
     with pytest.raises(BrokerUnavailableError):
-        publisher.publish(DEFAULT_QUEUE, some_jobs(10))
+        operation(publisher)
     publisher.close()
 
 

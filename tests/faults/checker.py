@@ -1,7 +1,6 @@
 """What became of every job, by three witnesses that do not know each other: clients, database, and effects log."""
 
 import os
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass

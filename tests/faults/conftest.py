@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.conftest import ENGINES
@@ -25,6 +26,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if figures:
         terminalreporter.section("fault run")
         terminalreporter.write_line("\n".join(figures))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Function,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failure what the parts of the service complained of."""
+    report = yield
+    if report.failed and "faulty" in item.funcargs:
+        report.sections.append(("complaints of the parts", item.funcargs["faulty"].stack.complaints()))
+    return report
 
 
 @pytest.fixture
@@ -61,8 +73,6 @@ def faulty(request: pytest.FixtureRequest, durable_postgres: EngineProcess, engi
 
 
 def _make_database(postgres: EngineProcess, name: str) -> str:
-    import psycopg
-
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
     url = postgres.url.replace("@/postgres?", f"@/{name}?")

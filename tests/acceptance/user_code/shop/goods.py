@@ -45,7 +45,7 @@ def talks(word: str) -> None:
     structlog.get_logger().warning(f"{word} by structlog")
     print(f"{word} by print")
     try:
-        raise KeyError(word)
+        {}[word]
     except KeyError:
         logging.getLogger("shop").exception("%s with a traceback", word)
 
