@@ -61,7 +61,7 @@ class Backlog:
             if self._estimate != self._counted:
                 if self._recheck is None:
                     self._recheck = asyncio.create_task(self._count())
-                # Shielded: a psycopg call is never cancelled.
+                # Shielded: a statement is never cancelled.
                 await asyncio.shield(self._recheck)
             await asyncio.sleep(max(REFRESH_S, (loop.time() - began) * REFRESH_PER_COUNT))
 

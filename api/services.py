@@ -1,6 +1,7 @@
 """What the endpoints share, and the connections under it."""
 
 import asyncio
+from contextlib import suppress
 
 from api.accepting import JobWriter
 from api.backlog import Backlog
@@ -39,8 +40,8 @@ class Services:
     async def close(self) -> None:
         """Finish what is under way and close every connection."""
         if self._warming is not None:
-            await self._warming
-        for part in (self.watch, self.backlog, self.writer, self.reader):
-            await part.drain()
-        for store in self._stores:
-            await store.close()
+            self._warming.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._warming
+        await asyncio.gather(*(part.drain() for part in (self.watch, self.backlog, self.writer, self.reader)))
+        await asyncio.gather(*(store.close() for store in self._stores))

@@ -37,7 +37,7 @@ class Store:
     """Runs operations on one connection, one at a time, each within BUDGET_S.
 
     A lost connection is made anew and the operation sent again as long as the budget lasts, so operations must be safe to
-    repeat. No psycopg call is ever cancelled: at the end of the budget the socket is shut down, psycopg sees the end of
+    repeat. No statement is ever cancelled: at the end of the budget the socket is shut down, psycopg sees the end of
     the stream, and the connection is thrown away. A connection in an unknown state is never used again.
     """
 
@@ -91,19 +91,24 @@ class Store:
             timer.cancel()
 
     async def _connect_until(self, deadline: float) -> Connection:
-        """Return a new connection. Raises TimeoutError at the deadline; the attempt then goes on for who comes next.
-
-        A cancelled attempt would keep its socket until the garbage collection; this one ends by libpq's own time-out.
-        """
+        """Return a new connection. Raises TimeoutError at the deadline; the attempt then goes on for who comes next."""
         if self._connecting is None:
-            connect = connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
-            self._connecting = asyncio.create_task(connect)
+            self._connecting = asyncio.create_task(self._connect())
         attempt = self._connecting
         await asyncio.wait({attempt}, timeout=deadline - asyncio.get_running_loop().time())
         if not attempt.done():
             raise TimeoutError("still connecting")
         self._connecting = None
         return attempt.result()
+
+    async def _connect(self) -> Connection:
+        try:
+            return await connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
+        except psycopg.Error as error:
+            # psycopg's frames hold the error, its traceback holds the frames, and they hold the socket of an attempt that
+            # timed out: without this it stays open until a garbage collection, and takes one of the server's connections.
+            error.__context__ = None
+            raise error.with_traceback(None)  # noqa: B904  # the cause is what has to go
 
     async def warm_up(self) -> None:
         """Connect ahead of the first request, if the database is there."""
@@ -114,7 +119,8 @@ class Store:
         """Close the connection. The store can be used again; it then connects anew."""
         attempt, self._connecting = self._connecting, None
         if attempt is not None:
-            with suppress(psycopg.Error, *UNAVAILABLE):
+            attempt.cancel()
+            with suppress(asyncio.CancelledError, psycopg.Error, *UNAVAILABLE):
                 self._connection = await attempt
         await self._discard()
 

@@ -19,7 +19,11 @@ LOCAL_OWNER: Final = "local"
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to accept. `args` is a JSON object as text; `eta` wins over `delay_s`, which counts by the database's clock."""
+    """A job to accept. `args` is a JSON object as text; `eta` wins over `delay_s`.
+
+    delay_s and expires_s count from the acceptance, by the database's clock. A job that was not started for the first time
+    by its expiry is revoked.
+    """
 
     task_id: UUID
     task: str
@@ -33,6 +37,7 @@ class NewJob:
     max_attempts: int | None = 6
     delay_s: float = 0.0
     eta: datetime | None = None
+    expires_s: float | None = None
 
 
 def new_task_id() -> UUID:
@@ -56,4 +61,5 @@ def accept_parameters(jobs: Iterable[NewJob]) -> dict[str, list[Any]]:
         "max_attempts": [job.max_attempts for job in rows],
         "delays_s": [job.delay_s for job in rows],
         "etas": [job.eta for job in rows],
+        "expiries_s": [job.expires_s for job in rows],
     }

@@ -20,6 +20,7 @@ class Event(StrEnum):
     SCHEDULER_FAILED = "scheduler.failed"
     JOBS_PUBLISHED = "jobs.published"
     JOBS_REPUBLISHED = "jobs.republished"
+    JOBS_EXPIRED = "jobs.expired"
     JOBS_DELETED = "jobs.deleted"
     BROKER_LOST = "broker.lost"
     BROKER_RESTORED = "broker.restored"
@@ -33,6 +34,7 @@ class Event(StrEnum):
     JOB_RETRIED = "job.retried"
     JOB_FENCED = "job.fenced"
     JOB_LOST = "job.lost"
+    JOB_INTERRUPTED = "job.interrupted"
     JOB_HANDED_BACK = "job.handed_back"
     JOB_POSTPONED = "job.postponed"
     # database

@@ -1,12 +1,18 @@
 """The one table of settings. Every part reads the same environment; docs/reference/settings.md is made from this class."""
 
+import os
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, Self
+from pathlib import Path
+from typing import Final, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigurationError
+
+#: Settings that carry a password. NAME_FILE may name a file with the value instead, as containers hand out secrets.
+FROM_FILE: Final = ("DATABASE_URL", "BROKER_URL")
 
 
 class Settings(BaseSettings):
@@ -14,8 +20,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True)
 
-    database_url: str = Field(description="PostgreSQL, as libpq takes it: postgresql://user@host/db or ...?host=/socket/dir")
-    broker_url: str = Field(description="RabbitMQ (amqp://, amqps://) or Valkey/Redis (redis://, redis+socket://)")
+    database_url: str = Field(
+        description="PostgreSQL, as libpq takes it: postgresql://user@host/db or ...?host=/socket/dir;"
+        " or DATABASE_URL_FILE names a file that holds it"
+    )
+    broker_url: str = Field(
+        description="RabbitMQ (amqp://, amqps://) or Valkey/Redis (redis://, redis+socket://);"
+        " or BROKER_URL_FILE names a file that holds it"
+    )
     task_modules: str = Field("tasks", description="Import paths of the packages or modules with tasks, comma separated")
 
     host: str = Field("127.0.0.1", description="Address that the api listens on")
@@ -26,6 +38,9 @@ class Settings(BaseSettings):
 
     log_format: Literal["console", "json"] = Field("console", description="Readable lines, or one JSON object a line")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level shown")
+    heartbeat_file: str = Field(
+        "", description="File that scheduler and worker touch at each heartbeat that reached the database; empty: none"
+    )
 
     queue_type: Literal["classic", "quorum"] = Field(
         "classic", description="RabbitMQ queue type: classic on one node, quorum on a cluster"
@@ -101,9 +116,30 @@ def _split(text: str) -> tuple[str, ...]:
 def load_settings() -> Settings:
     """Return the settings of this process's environment. Raises ConfigurationError that names every bad variable."""
     try:
-        return Settings()  # type: ignore[call-arg]  # the environment fills them
+        return Settings(**_read_files(os.environ))  # type: ignore[arg-type]  # the environment fills the others
     except ValidationError as error:
         raise ConfigurationError(_explain(error)) from None
+
+
+def _read_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings whose values stand in files. Raises ConfigurationError that names the variable and the file."""
+    values = {}
+    for name in FROM_FILE:
+        variable = f"{name}_FILE"
+        path = environment.get(variable)
+        if not path:
+            continue
+        if environment.get(name):
+            raise ConfigurationError(f"{name} and {variable} are both set: remove one of them")
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise ConfigurationError(f"{variable}: {path} cannot be read: {reason}") from None
+        if not value:
+            raise ConfigurationError(f"{variable}: {path} is empty; it must hold what {name} would")
+        values[name.lower()] = value
+    return values
 
 
 def _explain(error: ValidationError) -> str:

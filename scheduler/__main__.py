@@ -14,6 +14,7 @@ import structlog
 
 from core.errors import ConfigurationError
 from core.events import Event
+from core.heartbeat_file import HeartbeatFile
 from core.logs import configure_logging
 from core.settings import Settings, load_settings
 from scheduler.broker_link import BrokerLink
@@ -48,7 +49,7 @@ def run_scheduler(settings: Settings, stop: threading.Event) -> bool:
 def _duties(settings: Settings, instance_id: str) -> list[Duty]:
     connect = partial(make_publisher, settings)
     return [
-        Heartbeat(instance_id),
+        Heartbeat(instance_id, HeartbeatFile(settings.heartbeat_file)),
         Relay(settings.publish_window, BrokerLink(connect)),
         Rescue(settings.max_losses, Republishing(connect)),
         Housekeeping(Retention(settings.retention_s), Vacuuming()),

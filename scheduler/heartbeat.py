@@ -5,6 +5,7 @@ from typing import Final
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from core.heartbeat_file import HeartbeatFile
 from core.queries import load_query
 
 _BEAT: Final = load_query("scheduler", "beat")
@@ -19,12 +20,14 @@ class Heartbeat:
     name = "heartbeat"
     session = ("SET synchronous_commit = off",)
 
-    def __init__(self, instance_id: str) -> None:
+    def __init__(self, instance_id: str, file: HeartbeatFile) -> None:
         self._row = {"instance_id": instance_id}
+        self._file = file
 
     def step(self, connection: Connection[TupleRow]) -> float:
         """Beat."""
         connection.execute(_BEAT, self._row)
+        self._file.touch()
         return INTERVAL_S
 
     def forget(self) -> None:

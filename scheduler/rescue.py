@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 from core.events import Event
 from core.queries import load_query
 from scheduler.budget import Budget
+from scheduler.expiry import revoke_expired
 from scheduler.leadership import Leadership, LockKey
 from scheduler.observations import DEAD_AFTER_S, Instance, Loss, Observations, RunningJob
 from scheduler.republishing import Republishing
@@ -40,7 +41,7 @@ class Snapshot:
 
 
 class Rescue:
-    """Looks once a second for workers that are gone, jobs that nobody runs, and messages that the broker lost."""
+    """Looks once a second for dead workers, jobs that nobody runs or that nobody started in time, and lost messages."""
 
     name = "rescue"
     session = ("SET max_parallel_workers_per_gather = 0", "SET jit = off")
@@ -58,6 +59,7 @@ class Rescue:
         if self._leadership.is_held(connection):
             self._rescue_jobs(connection)
             self._republishing.step(connection)
+            revoke_expired(connection)
         return INTERVAL_S
 
     def forget(self) -> None:

@@ -10,14 +10,19 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 
 #: file -> extra of pyproject.toml. Each file holds what the files before it do not, and agrees with them.
-FILES: Final = {"requirements.txt": "", "requirements-standalone.txt": "standalone", "requirements-dev.txt": "dev"}
+FILES: Final = {
+    "requirements.txt": "",
+    "requirements-client.txt": "client",
+    "requirements-standalone.txt": "standalone",
+    "requirements-dev.txt": "dev",
+}
 
 #: Where packages come from on this machine is none of the files' business.
 _OPTIONS: Final = ("--allow-unsafe", "--strip-extras", "--no-annotate", "--no-header", "--no-emit-options", "--quiet")
 
 
 def main() -> int:
-    """Write all three files."""
+    """Write all files."""
     pins: list[str] = []
     for name, extra in FILES.items():
         fresh = [pin for pin in _compile(extra, pins) if pin not in pins]

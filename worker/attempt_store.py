@@ -8,7 +8,7 @@ from uuid import UUID
 
 from core.acceptance import ACCEPT, NewJob, accept_parameters
 from core.queries import load_query
-from core.states import AttemptOutcome, Status
+from core.states import Status
 from worker.connection import LazyConnection
 from worker.outcome import TRACEBACK_LIMIT, Attempt, Failed, Succeeded, storable_text
 
@@ -18,6 +18,7 @@ RETRY: Final = load_query("worker", "retry")
 RETRIES: Final = load_query("worker", "retries")
 PROGRESS: Final = load_query("worker", "progress")
 HAND_BACK: Final = load_query("worker", "hand_back")
+CANCELLATIONS: Final = load_query("worker", "cancellations")
 GIVE_BACK: Final = load_query("worker", "give_back")
 POSTPONE: Final = load_query("worker", "postpone_unknown")
 STATUS: Final = load_query("core", "status")
@@ -48,22 +49,21 @@ class AttemptStore:
         row = self._connection.execute(CLAIM, parameters).fetchone()
         return None if row is None else Claim(*row[:5])
 
-    def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> bool:
-        """Write the outcome. False: the attempt was fenced, another one owns the job by now."""
-        values: tuple[Status, AttemptOutcome, str | None, str | None, str | None]
+    def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
+        """Write the outcome and return the job's status. None: the attempt was fenced, another one owns the job by now."""
         match outcome:
             case Succeeded(result):
-                values = (Status.SUCCESS, AttemptOutcome.SUCCESS, result, None, None)
+                values = {"status": Status.SUCCESS, "result": result, "error": None, "traceback": None}
             case Failed(error, traceback):
-                values = (Status.FAILURE, AttemptOutcome.FAILURE, None, error, _shorten(traceback))
-        names = ("status", "outcome", "result", "error", "traceback")
-        parameters = _identity(attempt) | dict(zip(names, values, strict=True))
-        return self._connection.execute(FINISH, parameters).rowcount > 0
+                values = {"status": Status.FAILURE, "result": None, "error": error, "traceback": _shorten(traceback)}
+        row = self._connection.execute(FINISH, _identity(attempt) | values).fetchone()
+        return None if row is None else Status(row[0])
 
-    def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> bool:
-        """Make the job due again after delay_s seconds. False: fenced."""
+    def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> Status | None:
+        """Make the job due again after delay_s seconds and return its status, REVOKED if it was cancelled. None: fenced."""
         parameters = {"error": error, "traceback": _shorten(traceback), "delay_s": max(0.0, delay_s)}
-        return self._connection.execute(RETRY, _identity(attempt) | parameters).fetchone() is not None
+        row = self._connection.execute(RETRY, _identity(attempt) | parameters).fetchone()
+        return None if row is None else Status(row[0])
 
     def retries_before(self, attempt: Attempt) -> int | None:
         """Return how many attempts of the job failed before this one; None: fenced."""
@@ -84,6 +84,11 @@ class AttemptStore:
         """Make the jobs (task_id by token) that still run here due again, at no cost; return those that did."""
         parameters = {"tokens": list(held), "task_ids": list(held.values())}
         return [row[0] for row in self._connection.execute(HAND_BACK, parameters)]
+
+    def cancellations(self, held: Mapping[UUID, UUID]) -> list[UUID]:
+        """Return the tokens, of these jobs (task_id by token), whose attempts are asked to stop."""
+        parameters = {"tokens": list(held), "task_ids": list(held.values())}
+        return [row[0] for row in self._connection.execute(CANCELLATIONS, parameters)]
 
     def give_back(self, task_ids: list[UUID]) -> None:
         """Let the scheduler publish jobs again whose messages wait here in vain."""

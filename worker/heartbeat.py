@@ -8,10 +8,12 @@ import structlog
 
 from core.database import UNAVAILABLE
 from core.events import Event
+from core.heartbeat_file import HeartbeatFile
 from core.queries import load_query
 from core.settings import Settings
 from worker.connection import LazyConnection
 from worker.holdings import Holdings
+from worker.interruption import Interruption
 from worker.parent_reports import ParentReports
 
 BEAT: Final = load_query("worker", "beat")
@@ -42,9 +44,11 @@ class Heartbeat(threading.Thread):
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._row = {"instance_id": instance_id, "queues": list(queues), "slots": settings.worker_slots}
+        self._file = HeartbeatFile(settings.heartbeat_file)
         self._connection = connection
         self._holdings = holdings
         self._reports = reports
+        self._interruption = Interruption(holdings)
         self._stopping = threading.Event()
 
     def run(self) -> None:
@@ -74,4 +78,7 @@ class Heartbeat(threading.Thread):
             self._connection.close()
 
     def _beat(self) -> None:
-        self._connection.execute(BEAT, self._row | {"tokens": list(self._holdings.held())})
+        held = self._holdings.held()
+        self._connection.execute(BEAT, self._row | {"tokens": list(held)})
+        self._interruption.interrupt(self._reports.cancellations(held))
+        self._file.touch()

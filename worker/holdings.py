@@ -26,6 +26,12 @@ class Holdings:
         with self._lock:
             self._requests.pop(token, None)
 
+    def request(self, token: UUID) -> Any | None:
+        """Return the request of a token, if it is still held."""
+        with self._lock:
+            _, request = self._requests.get(token, (None, None))
+        return None if request is None else request()
+
     def held(self) -> dict[UUID, UUID]:
         """Return the task_id of each token."""
         with self._lock:

@@ -94,6 +94,10 @@ class ParentReports:
         for task_id in self._store.hand_back(held) if held else ():
             log.info(Event.JOB_HANDED_BACK, task_id=str(task_id))
 
+    def cancellations(self, held: Mapping[UUID, UUID]) -> list[UUID]:
+        """Return the tokens of held attempts (task_id by token) that are asked to stop."""
+        return self._store.cancellations(held) if held else []
+
     def _write(self, report: Report) -> None:
         match report:
             case UnknownTask():
@@ -132,8 +136,9 @@ class ParentReports:
                 self._finish(attempt, outcome)
 
     def _finish(self, attempt: Attempt, outcome: Failed) -> None:
-        if self._store.finish(attempt, outcome):
-            log.info(Event.JOB_FINISHED, **_fields(attempt), status=Status.FAILURE, error=outcome.error)
+        status = self._store.finish(attempt, outcome)
+        if status is not None:
+            log.info(Event.JOB_FINISHED, **_fields(attempt), status=status, error=outcome.error)
 
     def _postpone(self, unknown: UnknownTask) -> None:
         error = error_json("NotRegistered", f"no worker knows the task {unknown.task!r}; deploy the code that has it")

@@ -84,23 +84,23 @@ class PoolProcess:
         """Write what became of the running attempt."""
         match outcome:
             case Succeeded():
-                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome), status=Status.SUCCESS)
+                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome))
             case Failed(error, traceback):
-                fields = {"status": Status.FAILURE, "error": error, "exception": traceback}
-                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome), **fields)
+                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome), error=error, exception=traceback)
             case RetryWanted(error, traceback, delay_s):
                 retries = 0 if self._claim is None else self._claim.retries
                 wait_s = self._retrying.delay_s(retries) if delay_s is None else delay_s
-                is_written = self._store.retry(attempt, error, traceback, wait_s)
-                self._report(Event.JOB_RETRIED, is_written, delay_s=round(wait_s, 3), error=error)
+                status = self._store.retry(attempt, error, traceback, wait_s)
+                event = Event.JOB_FINISHED if status is Status.REVOKED else Event.JOB_RETRIED
+                self._report(event, status, delay_s=round(wait_s, 3), error=error)
             case TimedOut() | Lost():
                 raise AssertionError(f"{outcome} is the parent's to record")
 
-    def _report(self, event: Event, is_written: bool, **fields: Any) -> None:
-        if is_written:
-            log.info(event, **fields)
-        else:
+    def _report(self, event: Event, status: Status | None, **fields: Any) -> None:
+        if status is None:
             log.warning(Event.JOB_FENCED, reason="the job belongs to another attempt by now; nothing was changed")
+        else:
+            log.info(event, status=status, **fields)
 
     def progress(self, done: Any, total: Any = None) -> None:
         """Write the attempt's progress, at most once in PROGRESS_INTERVAL_S unless it is the end."""

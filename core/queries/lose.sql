@@ -1,7 +1,8 @@
 -- Attempts whose worker or pool process vanished. The job is due again at once, as the next series; with the last loss that
--- it may have it ends as FAILURE, so that a task which kills its worker comes to an end. Fenced by the token.
+-- it may have it ends as FAILURE, so that a task which kills its worker comes to an end; one that was asked to stop ends as
+-- REVOKED. Fenced by the token.
 WITH lost AS (
-    SELECT l.task_id, l.losses + 1 >= %(max_losses)s::integer AS is_last
+    SELECT l.task_id, l.cancel_requested, l.cancel_requested OR l.losses + 1 >= %(max_losses)s::integer AS is_last
     FROM live_jobs l
     JOIN unnest(%(task_ids)s::uuid[], %(tokens)s::uuid[]) AS t (task_id, token) USING (task_id, token)
     ORDER BY l.task_id
@@ -14,22 +15,24 @@ WITH lost AS (
     RETURNING l.task_id, l.series - 1 AS series, l.attempts, l.worker, l.started_at
 ), ended AS (
     DELETE FROM live_jobs l USING lost WHERE l.task_id = lost.task_id AND lost.is_last
-    RETURNING l.task_id, l.series, l.attempts, l.worker, l.started_at, l.progress
-), last AS (
-    SELECT jsonb_set(%(error)s::jsonb, '{message}', to_jsonb(concat(
-        %(error)s::jsonb ->> 'message', '; this was loss ', %(max_losses)s::integer, ' of ', %(max_losses)s::integer,
-        ', so the job is not run again (MAX_LOSSES)'
-    )))::text AS error
+    RETURNING l.task_id, l.series, l.attempts, l.worker, l.started_at, l.progress,
+        CASE WHEN lost.cancel_requested THEN 'REVOKED' ELSE 'FAILURE' END AS status,
+        CASE WHEN lost.cancel_requested THEN '{"type":"Revoked","message":"cancelled while it ran"}' ELSE
+            jsonb_set(%(error)s::jsonb, '{message}', to_jsonb(concat(
+                %(error)s::jsonb ->> 'message', '; this was loss ', %(max_losses)s::integer, ' of ', %(max_losses)s::integer,
+                ', so the job is not run again (MAX_LOSSES)'
+            )))::text
+        END AS error
 ), finished AS (
     UPDATE jobs j
-    SET status = 'FAILURE', error = last.error, progress = e.progress, attempts = e.attempts, started_at = e.started_at,
+    SET status = e.status, error = e.error, progress = e.progress, attempts = e.attempts, started_at = e.started_at,
         finished_at = clock_timestamp()
-    FROM last, ended e WHERE j.task_id = e.task_id
+    FROM ended e WHERE j.task_id = e.task_id
 ), logged AS (
     INSERT INTO attempts (task_id, series, number, worker, started_at, outcome, error)
     SELECT task_id, series, attempts, worker, started_at, 'LOST', %(error)s FROM again
     UNION ALL
-    SELECT task_id, series, attempts, worker, started_at, 'LOST', last.error FROM last, ended
+    SELECT task_id, series, attempts, worker, started_at, 'LOST', error FROM ended
 )
 SELECT task_id, false AS is_finished, pg_notify('jobs_due', '') FROM again
 UNION ALL

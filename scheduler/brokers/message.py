@@ -10,28 +10,17 @@ from typing import Any, Final
 TASK_ID_MARK: Final = "<------------the task_id------------>"[:36]
 SERIES_MARK: Final = 0x5E71E500
 
-#: args, kwargs, embed. The arguments are in the row; links and error links too.
-BODY: Final = json.dumps([[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]).encode()
+#: args, kwargs, embed. The arguments are in the row; links too.
+BODY: Final = json.dumps([[], {}, {}]).encode()
 
 
 def headers(task: str, task_id: str, series: int) -> dict[str, Any]:
-    """Return the headers of a message. `ignore_result` false: a task's own true would keep its outcome from being stored."""
-    return {
-        "lang": "py",
-        "task": task,
-        "id": task_id,
-        "root_id": task_id,
-        "parent_id": None,
-        "group": None,
-        "ignore_result": False,
-        "retries": 0,
-        "argsrepr": "",
-        "kwargsrepr": "",
-        "series": series,
-        "timelimit": [None, None],
-        "eta": None,
-        "expires": None,
-    }
+    """Return the headers of a message: what a worker cannot do without.
+
+    Celery takes its defaults for the others, and each one costs both broker and worker. `ignore_result` false: a task's own
+    true would keep its outcome from being stored.
+    """
+    return {"task": task, "id": task_id, "series": series, "ignore_result": False}
 
 
 def as_format(template: bytes, marks: dict[bytes, bytes]) -> bytes:

@@ -43,6 +43,14 @@ def sleeps(seconds: float, mark: str) -> str:
     return "slept"
 
 
+@shared_task(name="ill.sleeps_stubbornly")
+def sleeps_stubbornly(seconds: float, mark: str) -> None:
+    """Do not listen to the soft limit's signal."""
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    Path(mark).touch()
+    time.sleep(seconds)
+
+
 @shared_task(name="ill.exceeds_soft_limit", soft_time_limit=0.5, time_limit=10)
 def exceeds_soft_limit() -> None:
     time.sleep(60)

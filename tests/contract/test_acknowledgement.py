@@ -166,6 +166,27 @@ def test_a_late_finish_is_fenced(rig: WorkerRig, mark: Path) -> None:
     assert "job.fenced" in logged
 
 
+@pytest.mark.parametrize("task", ["ill.sleeps", "ill.sleeps_stubbornly"])
+def test_an_attempt_that_is_asked_to_stop_ends_as_revoked(rig: WorkerRig, mark: Path, task: str) -> None:
+    rig.start_worker()
+    task_id = rig.submit(task, seconds=60, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    rig.connection.execute("UPDATE live_jobs SET cancel_requested = true WHERE task_id = %s", (task_id,))
+    row = rig.finished(task_id, limit_s=14)
+    assert (row.status, row.error and row.error["type"]) == ("REVOKED", "Revoked")
+    assert rig.finished(rig.submit("tasks.add", x=1, y=1)).result == "2"
+
+
+def test_a_job_that_has_expired_is_not_started(rig: WorkerRig) -> None:
+    worker = rig.start_worker()
+    task_id = rig.accept("tasks.add", x=1, y=1)
+    rig.connection.execute("UPDATE live_jobs SET expires_at = now() WHERE task_id = %s", (task_id,))
+    rig.publish("tasks.add", task_id)
+    rig.finished(rig.submit("tasks.add", x=1, y=1))
+    assert "job.dropped" in rig.stop_worker(worker)
+    assert rig.row(task_id).status == "PENDING"
+
+
 def test_progress_is_seen_while_the_task_runs(rig: WorkerRig, mark: Path) -> None:
     rig.start_worker()
     task_id = rig.submit("ill.reports_progress", mark=str(mark))

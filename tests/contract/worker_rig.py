@@ -81,26 +81,10 @@ class WorkerRig:
         self.connection.execute(ACCEPT, accept_parameters([job]))
         return job.task_id
 
-    def publish(self, task: str, task_id: UUID, series: int = 1, **headers: Any) -> None:
+    def publish(self, task: str, task_id: UUID, series: int = 1) -> None:
         """Publish the message of a job's series, as the scheduler does."""
-        message = {
-            "lang": "py",
-            "task": task,
-            "id": str(task_id),
-            "root_id": str(task_id),
-            "parent_id": None,
-            "group": None,
-            "ignore_result": False,
-            "retries": 0,
-            "argsrepr": "",
-            "kwargsrepr": "",
-            "series": series,
-            "timelimit": [None, None],
-            "eta": None,
-            "expires": None,
-            **headers,
-        }
-        body = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+        message = {"task": task, "id": str(task_id), "series": series, "ignore_result": False}
+        body: list[object] = [[], {}, {}]
         with self._app.connection_for_write() as connection:
             connection.Producer().publish(
                 body,

@@ -7,4 +7,5 @@ SET status = 'STARTED', attempts = l.attempts + (l.token IS DISTINCT FROM %(toke
 FROM jobs j
 WHERE l.task_id = %(task_id)s AND l.series = %(series)s AND j.task_id = l.task_id
     AND (l.status IN ('PENDING', 'RETRY') OR l.token = %(token)s)
+    AND (l.expires_at IS NULL OR l.attempts > 0 OR l.expires_at > now())
 RETURNING j.args, j.links, j.owner, l.attempts, l.retries, set_config('synchronous_commit', 'off', true)

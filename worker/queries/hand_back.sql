@@ -1,9 +1,10 @@
--- Attempts that a draining worker could not finish: due again at once, at the cost of neither an attempt nor a loss.
+-- Attempts that a draining worker could not finish: due again at once, at the cost of neither an attempt nor a loss. One that
+-- was asked to stop has no need to run again: its worker's end is a loss, and that ends it as REVOKED.
 WITH again AS (
     UPDATE live_jobs
     SET status = CASE WHEN retries + losses > 0 THEN 'RETRY' ELSE 'PENDING' END, series = series + 1,
         attempts = attempts - 1, publish_at = clock_timestamp(), published_at = NULL, token = NULL
-    WHERE token = ANY (%(tokens)s::uuid[]) AND task_id = ANY (%(task_ids)s::uuid[])
+    WHERE token = ANY (%(tokens)s::uuid[]) AND task_id = ANY (%(task_ids)s::uuid[]) AND NOT cancel_requested
     RETURNING task_id, series, attempts, worker, started_at
 ), logged AS (
     INSERT INTO attempts (task_id, series, number, worker, started_at, outcome)

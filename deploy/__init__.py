@@ -1,0 +1,1 @@
+"""What Compose needs besides the parts: credentials and the engines' configuration."""

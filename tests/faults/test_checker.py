@@ -1,0 +1,126 @@
+"""The checker sees each kind of harm that the fault run looks for."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
+from core.queries import load_query
+from tests.faults.checker import Checker, Verdict
+from tests.faults.load import Submission
+
+
+class Bench:
+    """A database in which a test itself does what api and workers would do."""
+
+    def __init__(self, database_url: str, effects_log: Path) -> None:
+        self.checker = Checker(database_url, effects_log)
+        self.checker.begin()
+        self.accepted: dict[str, Submission] = {}
+        self._effects_log = effects_log
+        self._database_url = database_url
+
+    def accept(self, number: int, task: str = "effects.quick") -> UUID:
+        job = NewJob(task_id=new_task_id(), task=task, queue="default", args=f'{{"number": {number}}}')
+        self._execute(ACCEPT, accept_parameters([job]))
+        self.accepted[str(job.task_id)] = Submission(number, task, 0.0, None)
+        return job.task_id
+
+    def run(self, task_id: UUID, result: str) -> None:
+        """Claim, execute, finish."""
+        token = uuid4()
+        parameters = {"task_id": task_id, "series": 1, "token": token, "worker": "w"}
+        self._execute(load_query("worker", "claim"), parameters)
+        self.execute(task_id, token)
+        values = {"status": "SUCCESS", "outcome": "SUCCESS", "result": result, "error": None, "traceback": None}
+        self._execute(load_query("worker", "finish"), {"task_id": task_id, "token": token, **values})
+
+    def execute(self, task_id: UUID, token: UUID) -> None:
+        with self._effects_log.open("a") as file:
+            file.write(f"{task_id} {token}\n")
+
+    def forget_executions(self) -> None:
+        self._effects_log.write_text("")
+
+    def change(self, statement: str, task_id: UUID) -> None:
+        self._execute(statement.encode(), {"task_id": task_id})
+
+    def judge(self) -> Verdict:
+        return self.checker.judge(self.accepted, extra_executions_bound=0, drain_s=0.0, recovery_s=0.0)
+
+    def _execute(self, query: bytes, parameters: dict[str, Any]) -> None:
+        with psycopg.connect(self._database_url, autocommit=True) as connection:
+            connection.execute(query, parameters)
+
+
+@pytest.fixture
+def bench(database_url: str, tmp_path: Path) -> Bench:
+    return Bench(database_url, tmp_path / "effects")
+
+
+def _harm(verdict: Verdict) -> dict[str, int]:
+    names = ("lost", "stuck", "wrong", "extra_executions", "duplicate_outcomes")
+    return {name: getattr(verdict, name) for name in names if getattr(verdict, name)}
+
+
+def test_no_harm_is_seen_where_none_is(bench: Bench) -> None:
+    bench.run(bench.accept(3), "9")
+    assert _harm(bench.judge()) == {}
+    assert (bench.judge().accepted, bench.judge().finished) == (1, 1)
+    assert bench.checker.repeated_attempts() == []
+
+
+def test_job_without_a_row_is_lost(bench: Bench) -> None:
+    bench.change("DELETE FROM jobs WHERE task_id = %(task_id)s", bench.accept(3))
+    assert bench.judge().lost == 1
+
+
+def test_job_that_was_never_executed_is_lost(bench: Bench) -> None:
+    task_id = bench.accept(3)
+    bench.run(task_id, "9")
+    bench.forget_executions()
+    assert bench.judge().lost == 1
+
+
+def test_unfinished_job_is_stuck(bench: Bench) -> None:
+    bench.accept(3)
+    assert (bench.judge().stuck, bench.judge().finished) == (1, 0)
+
+
+def test_result_of_another_number_is_wrong(bench: Bench) -> None:
+    bench.run(bench.accept(3), "16")
+    assert _harm(bench.judge()) == {"wrong": 1}
+
+
+def test_flaky_job_that_succeeded_at_once_is_wrong(bench: Bench) -> None:
+    bench.run(bench.accept(3, "effects.flaky"), "9")
+    assert bench.judge().wrong == 1
+
+
+def test_second_execution_is_extra(bench: Bench) -> None:
+    task_id = bench.accept(3)
+    bench.run(task_id, "9")
+    bench.execute(task_id, uuid4())
+    assert _harm(bench.judge()) == {"extra_executions": 1}
+
+
+def test_attempt_that_ran_twice_is_named(bench: Bench) -> None:
+    task_id, token = bench.accept(3), uuid4()
+    bench.execute(task_id, token)
+    bench.execute(task_id, token)
+    assert bench.checker.repeated_attempts() == [f"{task_id} {token}"]
+
+
+def test_outcome_that_is_written_over_is_a_duplicate(bench: Bench) -> None:
+    task_id = bench.accept(3)
+    bench.run(task_id, "9")
+    bench.change("UPDATE jobs SET finished_at = now() WHERE task_id = %(task_id)s", task_id)
+    assert _harm(bench.judge()) == {"duplicate_outcomes": 1}
+
+
+def test_execution_of_a_job_that_nobody_knows_is_wrong(bench: Bench) -> None:
+    bench.execute(uuid4(), uuid4())
+    assert _harm(bench.judge()) == {"wrong": 1}
