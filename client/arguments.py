@@ -64,7 +64,7 @@ def read_value(text: str, part: Mapping[str, Any], schema: Mapping[str, Any]) ->
     except ValueError:
         if "string" in types or not types:
             return text
-        raise ValueError(f"is {' or '.join(sorted(types))}, not {text!r}") from None
+        raise ValueError(f"must be {' or '.join(sorted(types))}, not {text[:60]!r}") from None
 
 
 def choices(part: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
