@@ -33,13 +33,15 @@ class Backlog:
         self._task: asyncio.Task[None] | None = None
         self._recheck: asyncio.Task[None] | None = None
 
-    async def admit(self) -> None:
-        """Count one job more. Raises BacklogFullError if there are too many unfinished ones."""
-        if self._estimate >= self._limit:
+    async def admit(self, count: int = 1) -> None:
+        """Count so many jobs more, or none. Raises BacklogFullError if there would be too many unfinished ones."""
+        if self._estimate + count > self._limit:
             await self._count_again()
-            if self._estimate >= self._limit:
-                raise BacklogFullError(f"{self._limit} jobs are unfinished, which is the limit; try again later")
-        self._estimate += 1
+            if self._estimate + count > self._limit:
+                raise BacklogFullError(
+                    f"{self._estimate} jobs are unfinished, and {self._limit} may be; try again later"
+                )
+        self._estimate += count
 
     def start(self) -> None:
         """Begin to count in the background, while this process accepts jobs."""

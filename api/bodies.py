@@ -9,7 +9,8 @@ from core.errors import MalformedError, TooLargeError, UnsupportedMediaTypeError
 
 Headers = list[tuple[bytes, bytes]]
 
-#: A body that is too large is read up to this and thrown away, so that the client comes to read why it was refused.
+#: A body that is too large is read up to this, or to twice its limit, and thrown away, so that the client comes to read why it
+#: was refused.
 DISCARD_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 _JSON: Final = b"application/json"
@@ -71,7 +72,7 @@ def _check_content_type(content_type: bytes | None, fields: Mapping[bytes, bytes
 def _check_length(fields: Mapping[bytes, bytes], limit_bytes: int) -> None:
     declared = fields.get(b"content-length", b"0")
     # Who expects 100-continue has not sent the body yet, and what is beyond all measure is not worth reading.
-    tolerated_bytes = limit_bytes if b"expect" in fields else DISCARD_LIMIT_BYTES
+    tolerated_bytes = limit_bytes if b"expect" in fields else _discard_limit_bytes(limit_bytes)
     if declared.isdigit() and int(declared) > tolerated_bytes:
         raise _too_large(limit_bytes)
 
@@ -89,7 +90,7 @@ async def _receive_all(receive: Receive, limit_bytes: int) -> bytes:
         message = await _receive(receive)
         chunk = message.get("body", b"")
         size_bytes += len(chunk)
-        if size_bytes > DISCARD_LIMIT_BYTES:
+        if size_bytes > _discard_limit_bytes(limit_bytes):
             raise _too_large(limit_bytes)
         if size_bytes <= limit_bytes:
             chunks.append(chunk)
@@ -103,6 +104,10 @@ async def _receive(receive: Receive) -> Message:
     if message["type"] == "http.disconnect":
         raise ClientGoneError
     return message
+
+
+def _discard_limit_bytes(limit_bytes: int) -> int:
+    return max(DISCARD_LIMIT_BYTES, 2 * limit_bytes)
 
 
 def _too_large(limit_bytes: int) -> TooLargeError:

@@ -68,7 +68,7 @@ class Boundary:
             return
         if scope["method"] == "HEAD":
             # The server, which keeps its own scope, leaves out the body (RFC 9110, section 9.3.2).
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", "is_head": True}
         await self._app(scope, receive, send)
 
     def _refuse(self, scope: Scope) -> Response | None:

@@ -18,17 +18,23 @@ FIND_KEYS: Final = load_query("core", "find_keys")
 
 KEY_LIMIT_CHARS: Final = 255
 
+#: Most rows of one statement: its parameters are put together in the event loop, in some milliseconds.
+STATEMENT_ROWS: Final = 500
+
 #: Who owns a key: (owner, key).
 Name = tuple[str, str]
+Place = tuple[str | int, ...]
+IN_HEADER: Final[Place] = ("header", "Idempotency-Key")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedJob:
-    """A job to accept unless an earlier request owns its key."""
+    """A job to accept unless an earlier request owns its key. place: where the key stood in the request."""
 
     job: NewJob
     key: str
     fingerprint: str
+    place: Place = IN_HEADER
 
     @property
     def name(self) -> Name:
@@ -45,7 +51,9 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class Claim:
+    """The request that owns a key."""
+
     fingerprint: str
     task_id: UUID
 
@@ -78,22 +86,41 @@ async def accept_keyed(
     for request in requests:
         firsts.setdefault(request.name, request)
     async with connection.transaction():
-        claims = await _claim_keys(connection, firsts, ttl_s)
-        own = [first.job for name, first in firsts.items() if claims[name].task_id == first.job.task_id]
-        if own:
-            await connection.execute(ACCEPT, accept_parameters(own))
-    return [_judge(request, claims[request.name]) for request in requests]
+        claims = await claim_keys(connection, firsts, ttl_s)
+        await accept_new(
+            connection, [first.job for name, first in firsts.items() if claims[name].task_id == first.job.task_id]
+        )
+    return [_answer(request, claims[request.name]) for request in requests]
 
 
-async def _claim_keys(connection: Connection, firsts: Mapping[Name, KeyedJob], ttl_s: float) -> dict[Name, _Claim]:
-    """Return who owns each key; the free ones are ours from now on."""
-    claims: dict[Name, _Claim] = {}
-    while unsettled := sorted(firsts.keys() - claims.keys()):
-        for name in await _reserve(connection, unsettled, firsts, ttl_s):
-            claims[name] = _Claim(firsts[name].fingerprint, firsts[name].job.task_id)
-        # A key that expires between the two statements is in neither answer: it is free now, and the loop takes it.
-        claims |= await _find(connection, [name for name in unsettled if name not in claims])
+async def accept_new(connection: Connection, jobs: Sequence[NewJob]) -> None:
+    """Insert jobs that nobody else inserts."""
+    for begin in range(0, len(jobs), STATEMENT_ROWS):
+        await connection.execute(ACCEPT, accept_parameters(jobs[begin : begin + STATEMENT_ROWS]))
+
+
+async def claim_keys(connection: Connection, firsts: Mapping[Name, KeyedJob], ttl_s: float) -> dict[Name, Claim]:
+    """Return who owns each key; the free ones are ours from now on, if the transaction ends well."""
+    claims: dict[Name, Claim] = {}
+    names = sorted(firsts)
+    for begin in range(0, len(names), STATEMENT_ROWS):
+        while unsettled := [name for name in names[begin : begin + STATEMENT_ROWS] if name not in claims]:
+            for name in await _reserve(connection, unsettled, firsts, ttl_s):
+                claims[name] = Claim(firsts[name].fingerprint, firsts[name].job.task_id)
+            # A key that expires between the two statements is in neither answer: it is free now, and the loop takes it.
+            claims |= await _find(connection, [name for name in unsettled if name not in claims])
     return claims
+
+
+def judge(request: KeyedJob, claim: Claim) -> Accepted:
+    """Return the job of the key. Raises IdempotencyMismatchError if it is another request's."""
+    if claim.fingerprint != request.fingerprint:
+        raise IdempotencyMismatchError(
+            f"Idempotency-Key {request.key!r} belongs to an earlier request with another task, arguments or options;"
+            " use a new key for a new request",
+            request.place,
+        )
+    return Accepted(claim.task_id, is_replayed=claim.task_id != request.job.task_id)
 
 
 async def _reserve(
@@ -112,19 +139,17 @@ async def _reserve(
     return [(owner, key) for owner, key in await cursor.fetchall()]
 
 
-async def _find(connection: Connection, names: Collection[Name]) -> dict[Name, _Claim]:
+async def _find(connection: Connection, names: Collection[Name]) -> dict[Name, Claim]:
     if not names:
         return {}
     cursor = await connection.execute(
         FIND_KEYS, {"owners": [owner for owner, _ in names], "keys": [key for _, key in names]}
     )
-    return {(owner, key): _Claim(found, task_id) for owner, key, found, task_id in await cursor.fetchall()}
+    return {(owner, key): Claim(found, task_id) for owner, key, found, task_id in await cursor.fetchall()}
 
 
-def _judge(request: KeyedJob, claim: _Claim) -> Accepted | IdempotencyMismatchError:
-    if claim.fingerprint != request.fingerprint:
-        return IdempotencyMismatchError(
-            f"Idempotency-Key {request.key!r} belongs to an earlier request with another task, arguments or options;"
-            " use a new key for a new request"
-        )
-    return Accepted(claim.task_id, is_replayed=claim.task_id != request.job.task_id)
+def _answer(request: KeyedJob, claim: Claim) -> Accepted | IdempotencyMismatchError:
+    try:
+        return judge(request, claim)
+    except IdempotencyMismatchError as error:
+        return error.with_traceback(None)

@@ -106,7 +106,7 @@ def _fields(error: RequestError) -> list[dict[str, Any]]:
     if isinstance(error, InvalidArgumentsError):
         fields = error.errors
     elif isinstance(error, IdempotencyMismatchError):
-        fields = (FieldError(("header", "Idempotency-Key"), "belongs to another request", error.code),)
+        fields = (FieldError(error.loc, "belongs to another request", error.code),)
     return [{"loc": list(field.loc), "message": field.message, "type": field.type} for field in fields]
 
 

@@ -55,9 +55,17 @@ class JobRecord(NamedTuple):
     status: StatusRow
     args: str
     queue: str
+    priority: int
     parent_id: UUID | None
     retry_of: UUID | None
     attempts: tuple[Attempt, ...]
+
+
+class ListedRow(NamedTuple):
+    """Where a job stands, in a list: a long result is left out there."""
+
+    status: StatusRow
+    is_omitted: bool
 
 
 class JobReader:
@@ -102,6 +110,6 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> JobRecord:
     """Return the record of JOB's rows: the same job on each, one attempt on each, or none at all."""
     width = len(StatusRow._fields)
     first = rows[0]
-    args, queue, parent_id, retry_of = first[width : width + 4]
-    attempts = tuple(Attempt._make(row[width + 4 :]) for row in rows if row[width + 4] is not None)
-    return JobRecord(StatusRow._make(first[:width]), args, queue, parent_id, retry_of, attempts)
+    own = first[width : width + 5]
+    attempts = tuple(Attempt._make(row[width + 5 :]) for row in rows if row[width + 5] is not None)
+    return JobRecord(StatusRow._make(first[:width]), *own, attempts)

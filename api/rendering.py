@@ -3,12 +3,13 @@
 To parse and to write them again would change them: 1e16, -0.0, integers of a thousand digits.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from json.encoder import encode_basestring_ascii as quote
 from typing import Final
 from uuid import UUID
 
-from api.reading import Attempt, JobRecord, StatusRow
+from api.reading import Attempt, JobRecord, ListedRow, StatusRow
 
 _NULL: Final = "null"
 
@@ -16,6 +17,22 @@ _NULL: Final = "null"
 def render_accepted(task_id: str) -> bytes:
     """Return the body of 202: as it was at the acceptance, also when it is replayed."""
     return f'{{"task_id":"{task_id}","status":"PENDING"}}'.encode()
+
+
+def render_batch(task_ids: Iterable[UUID]) -> bytes:
+    """Return the body of 202 of a batch."""
+    return ('{"task_ids":["' + '","'.join(map(str, task_ids)) + '"]}').encode()
+
+
+def render_cancelling(task_id: str) -> bytes:
+    """Return the body of 202 when a running job is asked to stop."""
+    return f'{{"task_id":"{task_id}","status":"STARTED","cancel_requested":true}}'.encode()
+
+
+def render_page(rows: Iterable[ListedRow], cursor: str | None) -> bytes:
+    """Return the body of GET /jobs."""
+    jobs = ",".join(f'{{{_status_members(row.status)},"result_omitted":{_boolean(row.is_omitted)}}}' for row in rows)
+    return f'{{"jobs":[{jobs}],"next":{_text(cursor)}}}'.encode()
 
 
 def render_status(row: StatusRow) -> bytes:
@@ -28,7 +45,7 @@ def render_job(job: JobRecord) -> bytes:
     attempts = ",".join(map(_attempt, job.attempts))
     return (
         f'{{{_status_members(job.status)},"args":{job.args},"owner":{quote(job.status.owner)},"queue":{quote(job.queue)},'
-        f'"parent_id":{_uuid(job.parent_id)},"retry_of":{_uuid(job.retry_of)},"attempt_log":[{attempts}]}}'
+        f'"priority":{job.priority},"parent_id":{_uuid(job.parent_id)},"retry_of":{_uuid(job.retry_of)},"attempt_log":[{attempts}]}}'
     ).encode()
 
 
@@ -47,6 +64,10 @@ def _attempt(attempt: Attempt) -> str:
         f'"ended_at":{_time(attempt.ended_at)},"outcome":{_text(attempt.outcome)},"error":{attempt.error or _NULL},'
         f'"traceback":{_text(attempt.traceback)}}}'
     )
+
+
+def _boolean(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _integer(value: int | None) -> str:

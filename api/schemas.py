@@ -69,6 +69,7 @@ class JobDetail(JobStatus):
     args: dict[str, Any]
     owner: str
     queue: str
+    priority: int = Field(ge=0, le=9)
     parent_id: UUID | None = Field(description="The job that made this one")
     retry_of: UUID | None = Field(description="The finished job that this one repeats")
     attempt_log: list[AttemptRecord]

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -30,20 +30,34 @@ LONGEST_PAUSE_S: Final = 0.25
 #: out of memory, read-only, no such table or privilege.
 _LASTING: Final = ("53100", "53200", "25006", "42", "28")
 
+#: For reads of large tables: a plan that was made for an empty table, and kept, must not read a full one from end to end.
+BY_INDEX: Final = (
+    "enable_seqscan=off",
+    "enable_bitmapscan=off",
+    "enable_hashjoin=off",
+    "enable_mergejoin=off",
+    "jit=off",
+)
+
 log = structlog.get_logger()
 
 
 class Store:
-    """Runs operations on one connection, one at a time, each within BUDGET_S.
+    """Runs operations on one connection, one at a time, each within BUDGET_S, or budget_s.
 
     A lost connection is made anew and the operation sent again as long as the budget lasts, so operations must be safe to
     repeat. No statement is ever cancelled: at the end of the budget the socket is shut down, psycopg sees the end of
     the stream, and the connection is thrown away. A connection in an unknown state is never used again.
     """
 
-    def __init__(self, settings: Settings, purpose: str) -> None:
+    def __init__(
+        self, settings: Settings, purpose: str, session: Sequence[str] = (), budget_s: float | None = None
+    ) -> None:
+        """Session: PostgreSQL's settings for its connections, as in "jit=off"."""
         self._settings = settings
         self._purpose = purpose
+        self._session = session
+        self._budget_s = BUDGET_S if budget_s is None else budget_s
         self._connection: Connection | None = None
         self._connecting: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
@@ -51,7 +65,7 @@ class Store:
 
     async def run(self, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Return what operation(connection) returns. Raises StoreUnavailableError at the end of the budget at the latest."""
-        deadline = asyncio.get_running_loop().time() + BUDGET_S
+        deadline = asyncio.get_running_loop().time() + self._budget_s
         try:
             async with asyncio.timeout_at(deadline):
                 await self._lock.acquire()
@@ -103,7 +117,7 @@ class Store:
 
     async def _connect(self) -> Connection:
         try:
-            return await connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S)
+            return await connect_async(self._settings, f"api: {self._purpose}", STATEMENT_TIMEOUT_S, self._session)
         except psycopg.Error as error:
             # psycopg's frames hold the error, its traceback holds the frames, and they hold the socket of an attempt that
             # timed out: without this it stays open until a garbage collection, and takes one of the server's connections.
@@ -135,7 +149,7 @@ class Store:
             self._is_lost = True
             log.warning(Event.STORE_LOST, purpose=self._purpose, error=_first_line(error))
         return StoreUnavailableError(
-            f"cannot {self._purpose}: the database is out of reach, full, or did not answer within {BUDGET_S} s; try again"
+            f"cannot {self._purpose}: the database is out of reach, full, or did not answer within {self._budget_s} s; try again"
         )
 
     def _note_success(self) -> None:

@@ -1,5 +1,6 @@
 """A client for the HTTP interface; imports nothing else of this repository. What it offers is described in client.py."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ def __getattr__(name: str) -> Any:
 
     A name that it does not have is an AttributeError (PEP 562).
     """
-    from . import client
-
-    if name.startswith("_") or not hasattr(client, name):
+    module = import_module(f"{__name__}.client")
+    if name.startswith("_") or not hasattr(module, name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(client, name)
+    return getattr(module, name)

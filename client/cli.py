@@ -13,18 +13,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import islice
-from typing import Final
+from typing import Any
 
 from . import completion
 from .arguments import add_task_arguments, collect_arguments
-from .client import DEFAULT_URL, Client, ClientError, Job, Status, Unavailable, WaitTimeout
-from .output import print_job, print_json, print_status, print_table, print_tasks, print_value
+from .client import DEFAULT_URL, Client, ClientError, Job, Status, Task, Unavailable, WaitTimeout
+from .output import print_change, print_job, print_json, print_status, print_table, print_tasks, print_value
 
-STATUSES: Final = ("PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")
 DONE, NO_SUCCESS, REFUSED, UNREACHABLE, NOT_IN_TIME, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 130, 141
 
 Options = argparse.Namespace
+Parser = argparse.ArgumentParser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of all verbs; it puts the function to call into `run`."""
     summary, _, rest = (__doc__ or "").partition("\n")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=_program(),
         description=summary,
         epilog=rest.strip("\n"),
@@ -59,34 +60,35 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(program=parser.prog)
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def add(name: str, run: Callable[[Client, Options], int], summary: str, *parents: argparse.ArgumentParser) -> Options:
-        verb = verbs.add_parser(
-            name, help=summary, description=summary.capitalize() + ".", parents=[_common(), *parents], allow_abbrev=False
-        )
+    def add(name: str, run: Callable[[Client, Options], int], purpose: str, *parents: Parser) -> Parser:
+        told: dict[str, Any] = {"help": purpose, "description": f"{purpose[:1].upper()}{purpose[1:]}."} if purpose else {}
+        verb = verbs.add_parser(name, parents=[_common(), *parents], allow_abbrev=False, **told)
         verb.set_defaults(run=run)
         return verb
 
     submit = add("submit", _submit, "have a task run", _submit_options())
     submit.add_argument("task", help="its name; `tasks` lists all, `submit TASK --help` says what it takes")
-    submit.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments: --NAME VALUE, or one JSON object")
-    for name, run, summary in (
+    submit.add_argument(
+        "rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments: --NAME VALUE, or one JSON object"
+    )
+    for name, run, purpose in (
         ("status", _status, "show where a job stands"),
         ("watch", _watch, "show each change of a job until it has finished"),
         ("cancel", _cancel, "cancel a job"),
         ("retry", _retry, "run a failed or revoked job again, as a new job"),
     ):
-        add(name, run, summary, *([_wait_option()] if name == "retry" else [])).add_argument("task_id")
+        add(name, run, purpose, *([_wait_option()] if name == "retry" else [])).add_argument("task_id")
     _add_list_options(add("list", _list, "list jobs, newest first"))
     add("tasks", _tasks, "list what can run")
-    shell = add("completion", completion.print_script, 'print shell completion: eval "$(task-service completion bash)"')
+    shell = add("completion", completion.print_script, 'print shell completion, for eval "$(task-service completion bash)"')
     shell.add_argument("shell", choices=completion.SHELLS)
-    add("complete", completion.print_candidates, argparse.SUPPRESS).add_argument("words", nargs=argparse.REMAINDER)
+    add("complete", completion.print_candidates, "").add_argument("words", nargs=argparse.REMAINDER)
     return parser
 
 
-def _common(url: str | None = None) -> argparse.ArgumentParser:
+def _common(url: str | None = None) -> Parser:
     """Return what every verb takes, before and after it; only the former has defaults."""
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     defaults = {"url": os.environ.get("TASK_SERVICE_URL", url), "timeout": 10.0, "json": False} if url else {}
     parser.add_argument("--url", help=f"where the service is; else $TASK_SERVICE_URL, else {DEFAULT_URL}")
     parser.add_argument("--timeout", type=float, metavar="S", help="longest time for an answer, in seconds; 10")
@@ -95,18 +97,16 @@ def _common(url: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
-def _wait_option() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+def _wait_option() -> Parser:
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     parser.add_argument(
         "--wait", type=float, nargs="?", const=60.0, metavar="S", help="wait for the result, S seconds at most; 60"
     )
     return parser
 
 
-def _submit_options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False, parents=[_wait_option()]
-    )
+def _submit_options() -> Parser:
+    parser = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False, parents=[_wait_option()])
     parser.add_argument("--delay", type=float, metavar="S", help="not before S seconds from now")
     parser.add_argument("--eta", type=_moment, metavar="TIME", help="not before, as 2030-01-31T08:00; local time, or +HH:MM")
     parser.add_argument("--priority", type=int, metavar="0..9", help="9 is first")
@@ -115,17 +115,17 @@ def _submit_options() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_list_options(parser: argparse.ArgumentParser) -> None:
+def _add_list_options(parser: Parser) -> None:
     parser.add_argument("--task", default=None)
-    parser.add_argument("--status", default=None, type=str.upper, choices=STATUSES)
+    parser.add_argument("--status", default=None, type=str.upper, choices=completion.STATUSES)
     parser.add_argument("--after", default=None, type=_moment, metavar="TIME", help="created after; local time, or +HH:MM")
     parser.add_argument("--before", default=None, type=_moment, metavar="TIME", help="created before")
     parser.add_argument("--limit", default=20, type=int, metavar="N", help="how many at most; 20")
 
 
 def _submit(client: Client, options: Options) -> int:
-    (task,) = (task for task in [client.task(options.task)])
-    parser = argparse.ArgumentParser(
+    task = _find_task(client, options.task)
+    parser = Parser(
         prog=f"{options.program} submit {task.route}",
         description=task.doc,
         parents=[_common(), _submit_options()],
@@ -145,15 +145,28 @@ def _submit(client: Client, options: Options) -> int:
     return _conclude(job, given)
 
 
+def _find_task(client: Client, name: str) -> Task:
+    """Return a task by its name or its route. Raises ValueError that suggests a similar one."""
+    tasks = client.tasks()
+    for task in tasks:
+        if name in (task.name, task.route):
+            return task
+    similar = get_close_matches(name, [task.route for task in tasks], n=1)
+    hint = f"did you mean {similar[0]!r}?" if similar else "`tasks` lists all"
+    raise ValueError(f"no task {name!r}; {hint}")
+
+
 def _status(client: Client, options: Options) -> int:
     print_status(client.status(options.task_id), options.json)
     return DONE
 
 
 def _watch(client: Client, options: Options) -> int:
+    code = NO_SUCCESS
     for status in client.watch(options.task_id):
-        print_status(status, options.json, is_line=True)
-    return _success(status)
+        print_change(status, options.json)
+        code = _success(status)
+    return code
 
 
 def _cancel(client: Client, options: Options) -> int:
@@ -166,9 +179,7 @@ def _retry(client: Client, options: Options) -> int:
 
 
 def _list(client: Client, options: Options) -> int:
-    jobs = client.jobs(
-        task=options.task, status=options.status, created_after=options.after, created_before=options.before
-    )
+    jobs = client.jobs(task=options.task, status=options.status, created_after=options.after, created_before=options.before)
     found = list(islice(jobs, options.limit))
     print_table(found, options.json)
     return DONE

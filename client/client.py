@@ -35,8 +35,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from datetime import time as clock_time
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
@@ -56,7 +57,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 CONNECT_LIMIT_S: Final = 3.0
 ANSWER_LIMIT_S: Final = 10.0
 BATCH_ANSWER_LIMIT_S: Final = 60.0
-#: Pause before try n + 1: full jitter, uniform in [0, min(cap, base * 2 ** n)] (AWS, "Exponential Backoff and Jitter").
+#: Pause after try n, from 0: full jitter, uniform in [0, min(cap, base * 2 ** n)] (AWS, "Exponential Backoff and Jitter").
 PAUSE_BASE_S: Final = 0.1
 PAUSE_CAP_S: Final = 5.0
 #: Answers that pass: too many requests, and what a service or a proxy before it says while the service restarts.
@@ -66,6 +67,8 @@ WAIT_STEP_S: Final = 10.0
 #: How long the threads of `map` do; they cannot be interrupted.
 MAP_STEP_S: Final = 2.0
 MAP_THREADS: Final = 8
+#: Even when the time is over, an answer may take so long.
+LAST_ANSWER_S: Final = 1.0
 #: Pause after a wait that was answered early, so that a service that does not wait is not flooded.
 EARLY_PAUSE_S: Final = 0.2
 
@@ -86,6 +89,7 @@ class ApiError(ClientError):
     def __init__(self, status: int, code: str, detail: str, errors: Sequence[Mapping[str, Any]] = ()) -> None:
         super().__init__(status, code, detail, errors)
         self.status, self.code, self.detail, self.errors = status, code, detail, tuple(errors)
+        self.retry_after_s = 0.0
 
     def __str__(self) -> str:
         return f"{self.detail} ({self.status} {self.code})"
@@ -352,7 +356,7 @@ class Client:
     def tasks(self) -> list[Task]:
         """Return all that can run."""
         response = self._request("GET", "/tasks", "list the tasks")
-        return _read(response, lambda answer: [_build(Task, task) for task in answer["tasks"]])
+        return _read(response, lambda answer: [_make(Task, task) for task in answer["tasks"]])
 
     def jobs(
         self,
@@ -368,7 +372,7 @@ class Client:
         query["created_before"] = created_before and created_before.isoformat()
         while True:
             response = self._request("GET", "/jobs", "list jobs", query=query)
-            yield from _read(response, lambda page: [_status(job) for job in page["jobs"]])
+            yield from _read(response, lambda page: [_make_status(job) for job in page["jobs"]])
             query["cursor"] = _read(response, lambda page: page["next"])
             if query["cursor"] is None:
                 return
@@ -376,7 +380,8 @@ class Client:
     def _status(self, task_id: str, wait_s: float, timeout_s: float) -> Status:
         query = {"wait": wait_s} if wait_s else None
         path = f"/status/{quote(str(task_id), safe='')}"
-        return _read(self._request("GET", path, f"read {task_id}", query=query, timeout_s=timeout_s, wait_s=wait_s), _status)
+        response = self._request("GET", path, f"read {task_id}", query=query, timeout_s=timeout_s, wait_s=wait_s)
+        return _read(response, _make_status)
 
     def _follow(self, task_id: str, timeout_s: float, step_s: float) -> Iterator[Status]:
         """Yield the status after each wait of step_s, until the job has finished. Raises WaitTimeout."""
@@ -384,7 +389,8 @@ class Client:
         while True:
             asked_at = time.monotonic()
             left_s = max(0.0, deadline - asked_at)
-            status = self._status(task_id, min(step_s, left_s), max(left_s, ANSWER_LIMIT_S))
+            step_s = min(step_s, left_s)
+            status = self._status(task_id, step_s, max(left_s - step_s, LAST_ANSWER_S))
             yield status
             if status.is_finished:
                 return
@@ -458,30 +464,39 @@ class Client:
         data = None if body is None else json.dumps(body, default=_plain, allow_nan=False, ensure_ascii=False).encode()
         if method == "POST":
             headers["Content-Type"] = "application/json"
-        fault: Exception
-        for number in count():
+        send = partial(self._session.request, method, self.base_url + path, query, data, headers, allow_redirects=False)
+        most_s = PAUSE_BASE_S
+        while True:
             left_s = max(0.1, deadline - time.monotonic())
-            limits = (min(left_s, CONNECT_LIMIT_S), min(left_s, answer_s + wait_s))
-            pause_s = random.uniform(0.0, min(PAUSE_CAP_S, PAUSE_BASE_S * 2 ** min(number, 10)))
-            try:
-                response = self._session.request(
-                    method, self.base_url + path, query, data, headers, timeout=limits, allow_redirects=False
-                )
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                fault = error
-                if isinstance(error, requests.exceptions.SSLError):
-                    break  # a certificate does not get better
-            else:
-                if response.status_code < 300:
-                    return response
-                fault = _refusal(response)
-                if response.status_code not in PASSING:
-                    raise fault
-                pause_s = max(pause_s, _retry_after_s(response))
-            if time.monotonic() + pause_s >= deadline:
-                break
+            answer = _try(send, (min(left_s, CONNECT_LIMIT_S), min(left_s, answer_s + wait_s)))
+            if isinstance(answer, requests.Response):
+                return answer
+            pause_s = max(random.uniform(0.0, most_s), getattr(answer, "retry_after_s", 0.0))
+            if _is_lasting(answer) or time.monotonic() + pause_s >= deadline:
+                message = f"cannot {doing} at {self.base_url} within {limit_s:g} s: {_explain(answer)}"
+                raise Unavailable(message) from answer
             time.sleep(pause_s)
-        raise Unavailable(f"cannot {doing} at {self.base_url} within {limit_s:g} s: {_explain(fault)}") from fault
+            most_s = min(PAUSE_CAP_S, 2 * most_s)
+
+
+def _try(send: Callable[..., requests.Response], limits: tuple[float, float]) -> requests.Response | Exception:
+    """Send a request once. Return the answer, or what is wrong if that may pass. Raises ApiError."""
+    try:
+        response = send(timeout=limits)
+    except requests.RequestException as error:
+        return error
+    if response.status_code < 300:
+        return response
+    refusal = _refusal(response)
+    if response.status_code in PASSING:
+        return refusal
+    raise refusal
+
+
+def _is_lasting(fault: Exception) -> bool:
+    """Tell whether another try is in vain: a certificate, an address that is none."""
+    lost = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, ApiError)
+    return isinstance(fault, requests.exceptions.SSLError) or not isinstance(fault, lost)
 
 
 def _read(response: requests.Response, make: Callable[[Any], T]) -> T:
@@ -496,15 +511,13 @@ def _refusal(response: requests.Response) -> ApiError:
     kind = ERRORS.get(response.status_code, ApiError)
     try:
         problem = json.loads(response.content)
-        return kind(response.status_code, problem["code"], problem["detail"], problem.get("errors") or ())
+        refusal = kind(response.status_code, problem["code"], problem["detail"], problem.get("errors") or ())
     except (ValueError, TypeError, LookupError):
         where = f", to {response.headers['Location']}" if "Location" in response.headers else ""
-        return kind(response.status_code, "not_understood", f"{response.url} answers {response.reason}{where}")
-
-
-def _retry_after_s(response: requests.Response) -> float:
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else 0.0
+        refusal = kind(response.status_code, "not_understood", f"{response.url} answers {response.reason}{where}")
+    retry_after = response.headers.get("Retry-After", "")
+    refusal.retry_after_s = float(retry_after) if retry_after.isdecimal() else 0.0
+    return refusal
 
 
 def _explain(fault: BaseException) -> str:
@@ -516,15 +529,15 @@ def _explain(fault: BaseException) -> str:
     return (isinstance(fault, OSError) and fault.strerror) or str(fault) or type(fault).__name__
 
 
-def _build(kind: type[T], members: Mapping[str, Any]) -> T:
+def _make(kind: type[T], members: Mapping[str, Any]) -> T:
     """Make a dataclass of the members that it has; a newer service may send more."""
     return kind(**{item.name: members[item.name] for item in fields(kind)})  # type: ignore[arg-type]  # T is a dataclass
 
 
-def _status(members: Mapping[str, Any]) -> Status:
+def _make_status(members: Mapping[str, Any]) -> Status:
     times = {name: value and datetime.fromisoformat(value) for name, value in members.items() if name.endswith("_at")}
-    error = members["error"] and _build(Failure, members["error"])
-    return _build(Status, {**members, **times, "error": error})
+    error = members["error"] and _make(Failure, members["error"])
+    return _make(Status, {**members, **times, "error": error})
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Connections to PostgreSQL, the same in every part: short time-outs, keepalives, no statement without a limit."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -14,8 +15,13 @@ UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, Connecti
 CONNECT_TIMEOUT_S: Final = 2
 
 
-def connection_options(application_name: str, statement_timeout_s: float) -> dict[str, Any]:
-    """Return libpq parameters under which a dead peer is noticed within about 5 s and no statement runs for ever."""
+def connection_options(
+    application_name: str, statement_timeout_s: float, session: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return libpq parameters under which a dead peer is noticed within about 5 s and no statement runs for ever.
+
+    session: more of PostgreSQL's settings, as in "jit=off".
+    """
     timeout_ms = int(statement_timeout_s * 1000)
     return {
         "application_name": application_name,
@@ -25,7 +31,7 @@ def connection_options(application_name: str, statement_timeout_s: float) -> dic
         "keepalives_count": 3,
         "tcp_user_timeout": 5000,
         "options": f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} -c timezone=UTC"
-        " -c idle_in_transaction_session_timeout=30000",
+        " -c idle_in_transaction_session_timeout=30000" + "".join(f" -c {setting}" for setting in session),
     }
 
 
@@ -36,8 +42,8 @@ def connect(settings: Settings, application_name: str, statement_timeout_s: floa
 
 
 async def connect_async(
-    settings: Settings, application_name: str, statement_timeout_s: float = 10.0
+    settings: Settings, application_name: str, statement_timeout_s: float = 10.0, session: Sequence[str] = ()
 ) -> AsyncConnection[TupleRow]:
     """Open an asyncio connection in autocommit mode; otherwise as connect."""
-    options = connection_options(application_name, statement_timeout_s)
+    options = connection_options(application_name, statement_timeout_s, session)
     return await AsyncConnection.connect(settings.database_url, autocommit=True, prepare_threshold=1, **options)

@@ -118,10 +118,14 @@ class InvalidArgumentsError(RequestError):
 
 
 class IdempotencyMismatchError(RequestError):
-    """The same Idempotency-Key came with another request."""
+    """The same Idempotency-Key came with another request. `loc` is where the key stood."""
 
     code = "idempotency_mismatch"
     status = 422
+
+    def __init__(self, message: str, loc: tuple[str | int, ...] = ("header", "Idempotency-Key")) -> None:
+        super().__init__(message)
+        self.loc = loc
 
 
 class ResultError(TaskServiceError):

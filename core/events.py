@@ -10,6 +10,8 @@ class Event(StrEnum):
     API_STARTED = "api.started"
     API_STOPPED = "api.stopped"
     JOB_ACCEPTED = "job.accepted"
+    JOBS_ACCEPTED = "jobs.accepted"
+    JOB_CANCELLED = "job.cancelled"
     REQUEST_ANSWERED = "request.answered"
     REQUEST_FAILED = "request.failed"
     STORE_LOST = "store.lost"

@@ -34,11 +34,27 @@ _SEGMENT: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
+class RetryRule:
+    """When a task is run again after a failure: the exceptions (by name) that lead to it, and the wait.
+
+    delay_s is the wait before each retry; None: exponential backoff, the longest wait before retry n is
+    min(cap_s, base_s * 2 ** (n - 1)).
+    """
+
+    exceptions: tuple[str, ...] = ()
+    not_exceptions: tuple[str, ...] = ()
+    delay_s: float | None = None
+    base_s: float = 1.0
+    cap_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class TaskSpec:
     """What api, scheduler and worker know of one task.
 
     `name` is Celery's, `route` the path segment. `max_attempts` is the most attempts that can end in a failure of the task
-    (None: no limit): also where no exception is retried automatically, for the task may call retry().
+    (None: no limit): also where no exception is retried automatically, for the task may call retry(). A limit that is None
+    does not exist.
     """
 
     name: str
@@ -48,6 +64,9 @@ class TaskSpec:
     max_attempts: int | None
     signature: Signature
     priority: int = 0
+    soft_time_limit_s: float | None = None
+    time_limit_s: float | None = None
+    retry: RetryRule = RetryRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,7 @@ class Registry:
             return spec
         similar = get_close_matches(shorten(name), [*self.by_route, *self.specs], n=1)
         hint = f"; did you mean '{similar[0]}'?" if similar else "."
-        raise NotFoundError(f"unknown task '{shorten(name)}'{hint} GET /docs shows all tasks")
+        raise NotFoundError(f"unknown task '{shorten(name)}'{hint} GET /tasks lists all")
 
 
 def load_registry(app: Celery, settings: Settings) -> Registry:
@@ -90,7 +109,7 @@ def load_registry(app: Celery, settings: Settings) -> Registry:
     if not own:
         raise TaskDefinitionError(f"no task found in {', '.join(entries)}; decorate a function there with @shared_task")
     _raise_if_any(problem for task in own for problem in _problems(task))
-    specs = [_spec(task) for task in own]
+    specs = [_spec(task, settings) for task in own]
     _raise_if_any(_clashes(specs))
     unserved = {name for name in app.tasks if not name.startswith("celery.")} - {spec.name for spec in specs}
     return Registry(
@@ -143,7 +162,7 @@ def _problems(task: Any) -> Iterator[str]:
         )
 
 
-def _spec(task: Any) -> TaskSpec:
+def _spec(task: Any, settings: Settings) -> TaskSpec:
     for option, value in OVERRIDDEN.items():
         setattr(task, option, value)
     if is_inside(task.__module__, [RETRIED_PACKAGE]) and not is_declared(task, "autoretry_for"):
@@ -156,6 +175,26 @@ def _spec(task: Any) -> TaskSpec:
         max_attempts=_max_attempts(task),
         signature=signature_of(task),
         priority=task.priority or 0,
+        soft_time_limit_s=task.soft_time_limit,
+        time_limit_s=task.time_limit,
+        retry=_retry_rule(task, settings),
+    )
+
+
+def _retry_rule(task: Any, settings: Settings) -> RetryRule:
+    """Return what the task says, as Celery and core/task.py read it, or else the settings."""
+    delay_s, base_s, cap_s = task.default_retry_delay, settings.retry_base_s, settings.retry_cap_s
+    exceptions = tuple(getattr(task, "autoretry_for", ()))
+    if exceptions:
+        delay_s = getattr(task, "retry_kwargs", {}).get("countdown", delay_s)
+        if backoff := getattr(task, "retry_backoff", False):
+            delay_s, base_s, cap_s = None, int(max(1.0, float(backoff))), getattr(task, "retry_backoff_max", 600)
+    return RetryRule(
+        exceptions=tuple(item.__name__ for item in exceptions),
+        not_exceptions=tuple(item.__name__ for item in getattr(task, "dont_autoretry_for", ())),
+        delay_s=delay_s,
+        base_s=float(base_s),
+        cap_s=float(cap_s),
     )
 
 

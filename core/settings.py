@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     result_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Longest result as JSON; longer is FAILURE")
 
     body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Longest body of a single submission")
+    batch_body_limit_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Longest body of a batch of jobs")
+    batch_limit: int = Field(10_000, ge=1, le=10_000, description="Most jobs in a batch")
     depth_limit: int = Field(32, ge=1, le=150, description="Deepest nesting of JSON in a submission")
     digits_limit: int = Field(1000, ge=1, le=4000, description="Most digits of an integer in a submission")
     delay_limit_s: float = Field(30 * 86400.0, gt=0, description="Longest delay of a job, in seconds")

@@ -10,6 +10,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 FILE_LIMIT_LINES: Final = 300
 FUNCTION_LIMIT_LINES: Final = 60
 
+#: client.py is one file on purpose, library and demo: users copy it.
+EXEMPT: Final = {"client/client.py": 650}
+
 
 def main() -> int:
     """Print each file and function that is too long; return 1 if there is one."""
@@ -30,9 +33,10 @@ def find_problems(path: Path) -> Iterator[str]:
     """Yield a sentence for each limit that a file breaks."""
     text = path.read_text(encoding="utf-8")
     count = len(text.splitlines())
+    limit = next((lines for name, lines in EXEMPT.items() if path == ROOT / name), FILE_LIMIT_LINES)
     # a file of tests is a list, not a story; support code of tests is as any other
-    if count > FILE_LIMIT_LINES and not path.name.startswith("test_"):
-        yield f"{path}: {count} lines, more than {FILE_LIMIT_LINES}: split it by its nouns"
+    if count > limit and not path.name.startswith("test_"):
+        yield f"{path}: {count} lines, more than {limit}: split it by its nouns"
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
             length = node.end_lineno - node.lineno + 1

@@ -8,8 +8,8 @@ WITH asked AS (
         %(delays_s)s::float8[], %(etas)s::timestamptz[], %(expiries_s)s::float8[]
     ) AS t (task_id, task, owner, queue, priority, args, links, parent_id, retry_of, max_attempts, delay_s, eta, expires_s)
 ), accepted AS (
-    INSERT INTO jobs (task_id, task, owner, queue, args, links, parent_id, retry_of, max_attempts, due_at)
-    SELECT task_id, task, owner, queue, args, links, parent_id, retry_of, max_attempts, due_at FROM asked
+    INSERT INTO jobs (task_id, task, owner, queue, priority, args, links, parent_id, retry_of, max_attempts, due_at)
+    SELECT task_id, task, owner, queue, priority, args, links, parent_id, retry_of, max_attempts, due_at FROM asked
     ON CONFLICT (task_id) DO NOTHING
     RETURNING task_id
 ), entered AS (

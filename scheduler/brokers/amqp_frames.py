@@ -44,8 +44,8 @@ class FrameTemplate:
     def frames(self, job: DueJob) -> bytes:
         """Return the message for one job, as it goes over the wire."""
         task_id = job.task_id.encode()
-        # In the order of their places: headers id, root_id, series; property correlation_id.
-        return self._format % (task_id, task_id, pack(">i", job.series), task_id)
+        # In the order of their places: headers id, series; property correlation_id.
+        return self._format % (task_id, pack(">i", job.series), task_id)
 
 
 def _frame(kind: int, channel_id: int, payload: bytes) -> bytes:

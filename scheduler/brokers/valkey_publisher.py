@@ -75,8 +75,8 @@ class ValkeyPublisher:
         if template is None:
             template = self._templates[job.task, key] = _template(job.task, key)
         task_id = job.task_id.encode()
-        # In the order of their places: headers id, root_id, series; properties correlation_id, delivery_tag.
-        return template % (task_id, task_id, job.series, task_id, f"{self._tag_prefix}-{next(self._tags)}".encode())
+        # In the order of their places: headers id, series; properties correlation_id, delivery_tag.
+        return template % (task_id, job.series, task_id, f"{self._tag_prefix}-{next(self._tags)}".encode())
 
 
 def _template(task: str, key: str) -> bytes:

@@ -22,7 +22,9 @@ def blocks(language: str) -> list[str]:
 
 
 def shell(command: str, directory: Path) -> str:
-    outcome = subprocess.run(["bash", "-ec", command], cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    outcome = subprocess.run(
+        ["bash", "-ec", command], cwd=directory, capture_output=True, text=True, timeout=60, check=False
+    )
     assert outcome.returncode == 0, outcome.stderr
     return outcome.stdout
 

@@ -66,7 +66,7 @@ class Checker:
 
     def begin(self) -> None:
         """Forget all earlier jobs. (Tables in the order in which the scheduler locks them, or we could deadlock.)"""
-        self._execute("TRUNCATE live_jobs, jobs, attempts, idempotency_keys, outcomes")
+        self._execute("TRUNCATE live_jobs, jobs, attempts, finished_jobs, idempotency_keys, outcomes")
         self._effects_log.touch()
         os.truncate(self._effects_log, 0)
 
@@ -81,18 +81,17 @@ class Checker:
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self._rows('SELECT * FROM live_jobs LIMIT 5')}") from None
 
-    def first_outcome_after(self, moment: float, limit_s: float = 60.0) -> float:
-        """Return the seconds from the moment (of time.time()) to the first outcome that was recorded later."""
-        query = f"SELECT extract(epoch FROM min(recorded_at))::float8 - {moment} AS after_s FROM outcomes"
-        query += f" WHERE recorded_at > to_timestamp({moment})"
+    def recovery_s(self, moment: float, limit_s: float) -> float:
+        """Return the seconds from the moment (of time.time()) to the first success of an attempt that began after it."""
+        query = f"SELECT extract(epoch FROM min(ended_at))::float8 - {moment} AS after_s FROM attempts"
+        query += f" WHERE outcome = 'SUCCESS' AND started_at > to_timestamp({moment})"
         found: list[float] = []
 
         def look() -> bool:
-            rows = self._rows(query)
-            found.extend(row["after_s"] for row in rows if row["after_s"] is not None)
+            found.extend(row["after_s"] for row in self._rows(query) if row["after_s"] is not None)
             return bool(found)
 
-        wait_until(look, limit_s, "an outcome is recorded after the disturbance")
+        wait_until(look, limit_s, "an attempt that began after the disturbance succeeds")
         return found[0]
 
     def judge(

@@ -57,7 +57,7 @@ class FaultyStack:
         """Wait for the end of all jobs and judge; disturbed_at is the time.time() at which the last disturbance was over."""
         load.wait_accepted(limit_s=DRAIN_LIMIT_S)
         submitted_at = time.time()
-        recovery_s = self.checker.first_outcome_after(disturbed_at, DRAIN_LIMIT_S)
+        recovery_s = self.checker.recovery_s(disturbed_at, DRAIN_LIMIT_S)
         self.checker.wait_drained(DRAIN_LIMIT_S)
         drain_s = time.time() - max(submitted_at, disturbed_at)
         return self.checker.judge(load.accepted, extra_executions_bound, drain_s, recovery_s)

@@ -66,16 +66,35 @@ def test_help_names_every_command(module: ModuleType) -> None:
     assert all(f"./dev {command} " in outcome.stdout for command in module.COMMANDS)
 
 
-def test_unknown_command_is_told_so_in_one_sentence() -> None:
+def test_unknown_command_is_told_so_in_one_sentence(module: ModuleType) -> None:
     outcome = _dev("tset")
     assert outcome.returncode == 1
-    assert outcome.stderr == "./dev: unknown command 'tset': it is one of run, test, check, bench, lock (./dev --help)\n"
+    commands = ", ".join(module.COMMANDS)
+    assert outcome.stderr == f"./dev: unknown command 'tset': it is one of {commands} (./dev --help)\n"
 
 
 def test_python_that_does_not_exist_is_told_so_in_one_sentence() -> None:
     outcome = _dev("run", PYTHON="python9")
     assert outcome.returncode == 1
     assert outcome.stderr == "./dev: PYTHON=python9 cannot be started: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "program"),
+    [
+        ([], ["client/client.py"]),
+        (["--count", "9"], ["client/client.py", "--count", "9"]),
+        (["tasks", "--json"], ["-m", "client", "tasks", "--json"]),
+    ],
+)
+def test_client_with_a_verb_is_the_command_line_and_else_the_demo(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, rest: list[str], program: list[str]
+) -> None:
+    monkeypatch.setattr(module, "prepare_environment", lambda files: "python")
+    handed_over: list[list[str]] = []
+    monkeypatch.setattr(module, "hand_over", lambda _, arguments, keep_directory: handed_over.append(arguments))
+    module.main(["client", *rest])
+    assert [word.removeprefix(f"{ROOT}/") for word in handed_over[0]] == program
 
 
 def test_changed_requirements_are_installed_again_and_only_those(

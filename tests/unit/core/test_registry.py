@@ -410,9 +410,9 @@ def test_task_modules_without_tasks_stop_the_start(entry: str, reason: str, writ
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("uper_case", "unknown task 'uper_case'; did you mean 'upper_case'? GET /docs shows all tasks"),
-        ("zzzzzz", "unknown task 'zzzzzz'. GET /docs shows all tasks"),
-        ("x" * 100_000, f"unknown task '{'x' * 40}…'. GET /docs shows all tasks"),
+        ("uper_case", "unknown task 'uper_case'; did you mean 'upper_case'? GET /tasks lists all"),
+        ("zzzzzz", "unknown task 'zzzzzz'. GET /tasks lists all"),
+        ("x" * 100_000, f"unknown task '{'x' * 40}…'. GET /tasks lists all"),
     ],
 )
 def test_unknown_task_is_not_found_with_a_similar_name(name: str, message: str, service_app: ServiceApp) -> None:
