@@ -38,9 +38,7 @@ class Backlog:
         if self._estimate + count > self._limit:
             await self._count_again()
             if self._estimate + count > self._limit:
-                raise BacklogFullError(
-                    f"{self._estimate} jobs are unfinished, and {self._limit} may be; try again later"
-                )
+                raise BacklogFullError(f"{self._estimate} jobs are unfinished, and {self._limit} may be; try again later")
         self._estimate += count
 
     def start(self) -> None:

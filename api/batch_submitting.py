@@ -13,7 +13,7 @@ from api.batch_writer import BatchIds, BatchWriter
 from api.bodies import read_fields, read_json
 from api.idempotency import KeyedJob, fingerprint
 from api.intake import read_key
-from api.job_requests import AskedJob, JobRequestReader, cut_members, refuse_member, relocated
+from api.job_requests import AskedJob, JobRequestReader, cut_members, refuse_malformed, refuse_member, relocated
 from api.json_cutter import JsonCutter
 from api.parameters import parse_query
 from api.rendering import render_batch
@@ -71,15 +71,17 @@ class BatchSubmission:
         return await self._writer.accept_each(jobs, requests)
 
     async def _read(self, cutter: JsonCutter, ids: BatchIds, turn: Turn) -> list[AskedJob]:
-        asked: list[AskedJob] = []
-        if cutter.enter("{"):
-            while (name := cutter.next_member()) is not None:
-                if name != "jobs" or asked:
-                    raise refuse_member(shorten(name), "is not known here; known, once: jobs", "extra_forbidden")
-                if not cutter.enter("["):
-                    raise self._wrong_size()
-                asked = await self._read_jobs(cutter, ids, turn)
-            cutter.finish()
+        asked: list[AskedJob] | None = None
+        is_batch = cutter.enter("{")
+        while is_batch and (name := cutter.next_member()) is not None:
+            if name != "jobs" or asked is not None:
+                raise refuse_member(shorten(name), "is not known here; known, once: jobs", "extra_forbidden")
+            is_batch = cutter.enter("[")
+            asked = await self._read_jobs(cutter, ids, turn) if is_batch else None
+        if not is_batch:
+            refuse_malformed(cutter)
+            raise self._wrong_size()
+        cutter.finish()
         if not asked:
             raise self._wrong_size()
         return asked

@@ -113,7 +113,7 @@ class BatchWriter:
     async def _finish(self, insert: Callable[[Connection], Awaitable[Result]]) -> Result:
         task = asyncio.ensure_future(self._store.run(insert))
         self._under_way.add(task)  # type: ignore[arg-type]  # its result does not matter there
-        task.add_done_callback(self._under_way.discard)  # type: ignore[arg-type]
+        task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
 

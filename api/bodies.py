@@ -9,8 +9,8 @@ from core.errors import MalformedError, TooLargeError, UnsupportedMediaTypeError
 
 Headers = list[tuple[bytes, bytes]]
 
-#: A body that is too large is read up to this, or to twice its limit, and thrown away, so that the client comes to read why it
-#: was refused.
+#: A body that is too large is read up to this, or to twice its limit, and thrown away, so that the client comes to read why
+#: it was refused.
 DISCARD_LIMIT_BYTES: Final = 16 * 1024 * 1024
 
 _JSON: Final = b"application/json"

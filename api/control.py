@@ -1,6 +1,6 @@
 """POST /jobs/{task_id}/cancel and /retry."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -61,7 +61,7 @@ class ControlEndpoints:
         fields = await _read_nothing(request)
         key = read_key(fields)
         job = await self._make_again(task_id)
-        return await self._intake.accept(request, fields, job, {"retry_of": str(task_id)}, key)
+        return await self._intake.accept(request, fields, job, {"retry_of": str(task_id)}, key=key)
 
     async def _cancel(self, task_id: UUID) -> Status | None:
         """Return where the job stands by what was done: STARTED, REVOKED; None if nothing was there to do."""
@@ -87,7 +87,7 @@ class ControlEndpoints:
         return row is not None and row.status == Status.REVOKED
 
     async def _make_again(self, task_id: UUID) -> NewJob:
-        async def select(connection: Connection) -> tuple[object, ...] | None:
+        async def select(connection: Connection) -> tuple[Any, ...] | None:
             cursor = await connection.execute(RERUN, {"task_id": task_id, "owner": self._owner})
             return await cursor.fetchone()
 
@@ -99,12 +99,12 @@ class ControlEndpoints:
             raise ConflictError(
                 f"job {task_id} is {status or 'not finished'}; only one that is FAILURE or REVOKED can be run again"
             )
-        self._check_served(task_id, str(task), str(args))
+        self._check_served(task_id, task, args)
         return NewJob(
             task_id=new_task_id(),
-            task=str(task),
-            queue=str(queue),
-            args=str(args),
+            task=task,
+            queue=queue,
+            args=args,
             owner=self._owner,
             priority=priority,
             links=links,

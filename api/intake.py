@@ -38,6 +38,7 @@ class Intake:
         fields: Fields,
         job: NewJob,
         asked: Mapping[str, str],
+        *,
         key: str | None,
         key_place: Place = IN_HEADER,
     ) -> Response:

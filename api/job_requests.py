@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -86,9 +87,7 @@ class JobRequestReader:
     def _read_options(self, members: Mapping[str, str], now: datetime) -> SubmitOptions:
         for name in members:
             if name not in OPTION_NAMES:
-                raise refuse_member(
-                    shorten(name), f"is not known here; known: {', '.join(_MEMBERS)}", "extra_forbidden"
-                )
+                raise refuse_member(shorten(name), f"is not known here; known: {', '.join(_MEMBERS)}", "extra_forbidden")
         given = {name: raw for name, raw in members.items() if raw != _NULL}
         return read_options({name: _option(name, raw) for name, raw in given.items()}, self._settings, now, refuse_member)
 
@@ -99,6 +98,7 @@ def cut_members(cutter: JsonCutter) -> dict[str, str]:
     Raises MalformedError, InvalidArgumentsError; cutter then stands anywhere.
     """
     if not cutter.enter("{"):
+        refuse_malformed(cutter)
         message = 'must be an object, as in {"task": "add", "args": {"x": 2, "y": 3}}'
         raise InvalidArgumentsError(f"a job {message}", [FieldError(("body",), message, "object_type")])
     members: dict[str, str] = {}
@@ -110,6 +110,12 @@ def cut_members(cutter: JsonCutter) -> dict[str, str]:
         except OversizedError:
             raise refuse_member(shorten(name), "is longer than the arguments of a job may be", "too_long") from None
     return members
+
+
+def refuse_malformed(cutter: JsonCutter) -> None:
+    """Raise MalformedError if what stands here, and is not what it should be, is not even JSON."""
+    with suppress(OversizedError):
+        cutter.cut()
 
 
 def refuse_member(name: str, message: str, kind: str = "value_error") -> InvalidArgumentsError:
@@ -134,7 +140,7 @@ def _option(name: str, raw: str) -> str:
 def _text(name: str, raw: str) -> str:
     if not raw.startswith('"'):
         raise refuse_member(name, f"must be a string, not {shorten(raw)}", "string_type")
-    return str(json.loads(raw))
+    return str(json.loads(raw)) if "\\" in raw else raw[1:-1]
 
 
 def _check_key(key: str) -> str:
@@ -142,4 +148,3 @@ def _check_key(key: str) -> str:
         return check_key(key)
     except InvalidArgumentsError as error:
         raise refuse_member("idempotency_key", error.errors[0].message) from None
-

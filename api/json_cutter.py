@@ -6,13 +6,16 @@ To read them as values and to write them again would change them: 1e16, -0.0, 1.
 
 import json
 import re
-from json.decoder import scanstring
-from typing import Final
+from json import decoder
+from typing import Any, Final
 
 from core.errors import MalformedError
 
+# The standard library's own tools, which its types do not know.
+_decoder: Any = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 #: Finds the end of a value; its numbers and constants are not looked at.
-_scan: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).scan_once
+_scan: Final = _decoder.scan_once
+_scan_string: Final = getattr(decoder, "scanstring")  # noqa: B009
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 #: A value is scanned in windows that grow, so that one which is too long costs neither time nor memory.
@@ -51,14 +54,14 @@ class JsonCutter:
         if not self._text.startswith('"', self._position):
             raise self._malformed("a name in double quotes is expected", self._position)
         try:
-            name, end = scanstring(self._text, self._position + 1, True)
+            name, end = _scan_string(self._text, self._position + 1, True)
         except json.JSONDecodeError as error:
             raise self._malformed(error.msg, error.pos) from None
         end = self._skip(end)
         if not self._text.startswith(":", end):
             raise self._malformed("':' is expected", end)
         self._position = self._skip(end + 1)
-        return name
+        return str(name)
 
     def next_element(self) -> bool:
         """Go to the next element; False: past the end of the array."""
@@ -113,11 +116,15 @@ class JsonCutter:
             if not self._text.startswith(",", position):
                 raise self._malformed(f"',' or '{bracket}' is expected", position)
             position = self._skip(position + 1)
+        if position == len(self._text) or self._text.startswith(bracket, position):
+            raise self._malformed("a value is expected", position)
         self._position = position
         self._is_first = False
         return True
 
     def _skip(self, position: int) -> int:
+        if self._text[position : position + 1] > " ":
+            return position
         found = _SPACE.match(self._text, position)
         return found.end() if found else position
 

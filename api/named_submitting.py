@@ -41,4 +41,4 @@ class NamedSubmission:
             if key not in (None, asked.key):
                 raise refuse_member("idempotency_key", "differs from the header Idempotency-Key; send one of them")
             key, place = asked.key, ("body", "idempotency_key")
-        return await self._intake.accept(request, fields, asked.job, asked.asked, key, place)
+        return await self._intake.accept(request, fields, asked.job, asked.asked, key=key, key_place=place)

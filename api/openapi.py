@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from api.idempotency import KEY_LIMIT_CHARS
+from api.operations import KEY_SCHEMA, option_parameters
 from api.problems import MEDIA_TYPE
 from api.schemas import Problem
-from core.registry import TaskSpec
+from core.registry import Registry, TaskSpec
 from core.settings import Settings
 
 _COMPONENTS: Final = "#/components/schemas/"
@@ -21,6 +21,7 @@ _REASONS: Final = {
     400: "Not acceptable JSON, or no acceptable HTTP",
     404: "No such job: unknown, malformed, deleted or another owner's",
     408: "The body took longer than 10 s to arrive",
+    409: "Not in the state that the job is in",
     413: "The body is too large",
     415: "A body that is not application/json in UTF-8",
     421: "The Host header names a host that is not ours",
@@ -30,15 +31,10 @@ _REASONS: Final = {
 }
 _WITH_RETRY_AFTER: Final = 503
 
+LIST_PROBLEMS: Final = (400, 421, 422, 503)
 READ_PROBLEMS: Final = (400, 404, 421, 422, 503)
 SUBMIT_PROBLEMS: Final = (400, 408, 413, 415, 421, 422, 503)
-
-TASK_ID_PARAMETER: Final = {
-    "name": "task_id",
-    "in": "path",
-    "required": True,
-    "schema": {"type": "string", "format": "uuid"},
-}
+CONTROL_PROBLEMS: Final = (400, 404, 408, 409, 413, 415, 421, 422, 503)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -56,56 +52,6 @@ def _problem_response(status: int) -> dict[str, Any]:
     return response
 
 
-def accepted_response() -> dict[str, Any]:
-    """Return the documentation of 202's headers, and where its task_id leads."""
-    parameters = {"task_id": "$response.body#/task_id"}
-    return {
-        "description": "Committed. It will run.",
-        "links": {name: {"operationId": name, "parameters": parameters} for name in ("status", "job")},
-        "headers": {
-            "Location": {"description": "Where its status is", "schema": {"type": "string"}, "required": True},
-            "Idempotency-Replayed": {
-                "description": "An earlier request with the same key made this job",
-                "schema": {"type": "string", "enum": ["true"]},
-            },
-        },
-    }
-
-
-def wait_parameter(settings: Settings) -> dict[str, Any]:
-    """Return the documentation of ?wait=N."""
-    return {
-        "name": "wait",
-        "in": "query",
-        "description": "Seconds to wait for the finish; the answer comes as soon as the job is finished",
-        "schema": {"type": "number", "minimum": 0, "maximum": settings.wait_limit_s, "default": 0},
-    }
-
-
-def submit_parameters(settings: Settings) -> list[dict[str, Any]]:
-    """Return the documentation of the parameters that every task takes."""
-    return [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "description": "The same key with the same request gives the same job, from any replica",
-            "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LIMIT_CHARS, "pattern": "^[!-~]([ -~]*[!-~])?$"},
-        },
-        {
-            "name": "delay_s",
-            "in": "query",
-            "description": "Not before so many seconds from now",
-            "schema": {"type": "number", "minimum": 0, "maximum": settings.delay_limit_s},
-        },
-        {
-            "name": "eta",
-            "in": "query",
-            "description": "Not before this moment: RFC 3339 with offset (+ is %2B in a URL). Not together with delay_s",
-            "schema": {"type": "string", "format": "date-time"},
-        },
-    ]
-
-
 class TaskSchemas:
     """The schemas of the tasks' arguments; what they define for themselves moves to the document's components.
 
@@ -117,15 +63,35 @@ class TaskSchemas:
 
     def request_body(self, spec: TaskSpec) -> dict[str, Any]:
         """Return the documentation of the request body of a task."""
-        schema = dict(spec.signature.json_schema)
-        definitions: Mapping[str, Any] = schema.pop("$defs", {})
-        prefix = f"{_COMPONENTS}{spec.route}."
-        for name, definition in definitions.items():
-            self._components[f"{spec.route}.{name}"] = _moved(definition, prefix)
-        return {
-            "required": bool(schema.get("required")),
-            "content": {"application/json": {"schema": _moved(schema, prefix)}},
+        schema = self._args_schema(spec)
+        return {"required": bool(schema.get("required")), "content": {"application/json": {"schema": schema}}}
+
+    def job_request(self, registry: Registry, settings: Settings) -> dict[str, Any]:
+        """Return the reference to the schema of a job of any task, which becomes a component."""
+        tasks = []
+        for spec in registry.specs.values():
+            args = self._args_schema(spec)
+            required = ["task", "args"] if args.get("required") else ["task"]
+            names = list(dict.fromkeys((spec.name, spec.route)))
+            tasks.append({"properties": {"task": {"enum": names}, "args": args}, "required": required})
+        options = {
+            item["name"]: {**item["schema"], "description": item["description"]} for item in option_parameters(settings)
         }
+        self._components["JobRequest"] = {
+            "title": "JobRequest",
+            "type": "object",
+            "description": "A job of any task; an option that is null is as one that is not there",
+            "properties": {
+                "task": {"type": "string", "description": "Celery's name, or the route's"},
+                "args": {"type": "object", "description": "The arguments by name"},
+                "idempotency_key": _or_null({**KEY_SCHEMA, "description": "As the header Idempotency-Key"}),
+                **{name: _or_null(schema) for name, schema in options.items()},
+            },
+            "required": ["task"],
+            "additionalProperties": False,
+            "oneOf": tasks,
+        }
+        return {"$ref": f"{_COMPONENTS}JobRequest"}
 
     def describe(self, app: FastAPI) -> dict[str, Any]:
         """Return the document (FastAPI documentation, "Extending OpenAPI")."""
@@ -137,6 +103,19 @@ class TaskSchemas:
         schemas.update(problem["$defs"])
         schemas.update(deepcopy(self._components))
         return document
+
+    def _args_schema(self, spec: TaskSpec) -> dict[str, Any]:
+        schema = dict(spec.signature.json_schema)
+        definitions: Mapping[str, Any] = schema.pop("$defs", {})
+        prefix = f"{_COMPONENTS}{spec.route}."
+        for name, definition in definitions.items():
+            self._components[f"{spec.route}.{name}"] = _moved(definition, prefix)
+        moved: dict[str, Any] = _moved(schema, prefix)
+        return moved
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def _moved(node: Any, prefix: str) -> Any:

@@ -30,8 +30,8 @@ Refuse = Callable[[str, str], InvalidArgumentsError]
 class SubmitOptions:
     """How to run a job: not before delay_s from now, or not before eta, which is None if it has passed.
 
-    priority None is the task's own; a job that was not started expires_s after its acceptance is revoked. `asked` is what the
-    client said, for the idempotency fingerprint: the same moment or delay is the same text.
+    priority None is the task's own; a job that was not started expires_s after its acceptance is revoked. `asked` is what
+    the client said, for the idempotency fingerprint: the same moment or delay is the same text.
     """
 
     delay_s: float = 0.0

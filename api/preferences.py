@@ -5,8 +5,9 @@ from typing import Final
 
 from api.bodies import Headers
 
-#: A preference with its parameters: what stands between commas that are not in a quoted string.
-_PREFERENCE: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+")++')
+#: A preference with its parameters: what stands between commas that are not in a quoted string; a string that never ends
+#: reaches to the end. Possessive, so that no header makes it quadratic.
+_PREFERENCE: Final = re.compile(r'(?:[^,"]++|"(?:[^"\\]++|\\.?)*+"?)++')
 _SECONDS: Final = re.compile(r'([0-9]{1,9})|"([0-9]{1,9})"')
 
 

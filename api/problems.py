@@ -1,7 +1,7 @@
 """Errors as the client sees them: application/problem+json (RFC 9457), made in this one place."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -65,17 +65,17 @@ def error_response(scope: Scope, error: TaskServiceError) -> Response:
     return internal_response(scope)
 
 
-def http_response(scope: Scope, error: HTTPException, registry: Registry) -> Response:
+def http_response(scope: Scope, error: HTTPException, registry: Registry, allowed: Set[str]) -> Response:
     """Return the answer to what the framework raises: no such route, or not by this method. OPTIONS gets what is allowed."""
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        return _wrong_method_response(scope, (error.headers or {}).get("Allow", ""))
+        return _wrong_method_response(scope, allowed)
     if error.status_code == HTTPStatus.NOT_FOUND:
         return problem_response(scope, 404, "not_found", _explain_missing(scope["path"], registry))
     return problem_response(scope, error.status_code, "bad_request", str(error.detail))
 
 
-def _wrong_method_response(scope: Scope, allowed: str) -> Response:
-    methods = {method.strip() for method in allowed.split(",")} | {"OPTIONS"}
+def _wrong_method_response(scope: Scope, allowed: Set[str]) -> Response:
+    methods = {*allowed, "OPTIONS"}
     if "GET" in methods:
         methods.add("HEAD")
     headers = {"Allow": ", ".join(sorted(methods))}

@@ -110,6 +110,6 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> JobRecord:
     """Return the record of JOB's rows: the same job on each, one attempt on each, or none at all."""
     width = len(StatusRow._fields)
     first = rows[0]
-    own = first[width : width + 5]
+    args, queue, priority, parent_id, retry_of = first[width : width + 5]
     attempts = tuple(Attempt._make(row[width + 5 :]) for row in rows if row[width + 5] is not None)
-    return JobRecord(StatusRow._make(first[:width]), *own, attempts)
+    return JobRecord(StatusRow._make(first[:width]), args, queue, priority, parent_id, retry_of, attempts)

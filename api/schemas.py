@@ -20,6 +20,20 @@ class AcceptedJob(Schema):
     status: Literal["PENDING"]
 
 
+class AcceptedBatch(Schema):
+    """Jobs that are committed and will run, in the order of the batch."""
+
+    task_ids: list[UUID]
+
+
+class CancelledSoon(Schema):
+    """A running job that is asked to stop: interrupted within a second, killed 10 s later, and then REVOKED."""
+
+    task_id: UUID
+    status: Literal["STARTED"]
+    cancel_requested: Literal[True]
+
+
 class JobError(Schema):
     """Why an attempt failed."""
 
@@ -73,6 +87,53 @@ class JobDetail(JobStatus):
     parent_id: UUID | None = Field(description="The job that made this one")
     retry_of: UUID | None = Field(description="The finished job that this one repeats")
     attempt_log: list[AttemptRecord]
+
+
+class ListedJob(JobStatus):
+    """Where a job stands; a long result is only in GET /status/{task_id}."""
+
+    result_omitted: bool = Field(description="There is a result of more than 4,096 bytes; `result` is null here")
+
+
+class JobPage(Schema):
+    """Jobs, newest first."""
+
+    jobs: list[ListedJob]
+    next: str | None = Field(
+        description="`cursor` of the next page, with the same filters; null: this is the last one. A page of unfinished jobs"
+        " may be short, even empty, and yet have a next one"
+    )
+
+
+class RetryPolicy(Schema):
+    """When a failed attempt is followed by another one."""
+
+    exceptions: list[str] = Field(description="Retried after these; besides, a task may ask for a retry itself")
+    not_exceptions: list[str] = Field(description="Not after these")
+    delay_s: float | None = Field(description="Wait before each retry; null: exponential backoff")
+    backoff_base_s: float | None = Field(description="Longest wait before the first retry; it doubles with each")
+    backoff_cap_s: float | None = Field(description="Longest wait before any retry")
+
+
+class TaskDetail(Schema):
+    """What can run, and what it takes."""
+
+    name: str = Field(description="Celery's name", examples=["tasks.add"])
+    route: str = Field(description="POST /{route} submits a job", examples=["add"])
+    doc: str
+    queue: str
+    priority: int = Field(ge=0, le=9, description="Of jobs that name none")
+    max_attempts: int | None = Field(description="Attempts at most; null: retried for ever")
+    retry: RetryPolicy
+    soft_time_limit_s: float | None = Field(description="An attempt is interrupted after this time; null: never")
+    time_limit_s: float | None = Field(description="An attempt's process is killed after this time; null: never")
+    schema_: dict[str, Any] = Field(alias="schema", description="JSON Schema of the arguments")
+
+
+class TaskCatalogue(Schema):
+    """All that can run, sorted by name."""
+
+    tasks: list[TaskDetail]
 
 
 class Alive(Schema):

@@ -2,13 +2,20 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from api.accepting import JobWriter
 from api.backlog import Backlog
+from api.batch_writer import BatchWriter
+from api.intake import Intake
+from api.pages import SNAPSHOT, PageReader
 from api.reading import JobReader
-from api.store import Store
-from api.waiting import FinishWatch
+from api.store import BY_INDEX, Store
+from api.waiting import Watch
 from core.settings import Settings
+
+#: A batch takes a second, and waits for those before it.
+BATCH_BUDGET_S: Final = 8.0
 
 
 class Services:
@@ -21,15 +28,21 @@ class Services:
         """Open nothing: connections are made by start, or when they are needed."""
         plain = Store(settings, "accept jobs")
         keyed = Store(settings, "accept jobs with keys")
-        reads = Store(settings, "read jobs")
-        waits = Store(settings, "wait for jobs")
+        batches = Store(settings, "accept batches", budget_s=BATCH_BUDGET_S)
+        reads = Store(settings, "read jobs", BY_INDEX)
+        waits = Store(settings, "wait for jobs", BY_INDEX)
+        lists = Store(settings, "list jobs", (*BY_INDEX, *SNAPSHOT))
         counts = Store(settings, "count jobs")
+        self.control_store = Store(settings, "control jobs", BY_INDEX)
         self.health_store = Store(settings, "check readiness")
-        self._stores = (plain, keyed, reads, waits, counts, self.health_store)
+        self._stores = (plain, keyed, batches, reads, waits, lists, counts, self.control_store, self.health_store)
         self.writer = JobWriter(plain, keyed, settings.idempotency_ttl_s)
+        self.batch_writer = BatchWriter(batches, settings.idempotency_ttl_s)
         self.reader = JobReader(reads)
-        self.watch = FinishWatch(waits)
+        self.page_reader = PageReader(lists)
+        self.watch = Watch(waits)
         self.backlog = Backlog(counts, settings.backlog_limit)
+        self.intake = Intake(settings, self.writer, self.backlog, self.reader, self.watch)
         self._warming: asyncio.Future[list[None]] | None = None
 
     def start(self) -> None:
@@ -43,5 +56,6 @@ class Services:
             self._warming.cancel()
             with suppress(asyncio.CancelledError):
                 await self._warming
-        await asyncio.gather(*(part.drain() for part in (self.watch, self.backlog, self.writer, self.reader)))
+        parts = (self.watch, self.backlog, self.writer, self.batch_writer, self.reader)
+        await asyncio.gather(*(part.drain() for part in parts))
         await asyncio.gather(*(store.close() for store in self._stores))

@@ -50,9 +50,7 @@ class Store:
     the stream, and the connection is thrown away. A connection in an unknown state is never used again.
     """
 
-    def __init__(
-        self, settings: Settings, purpose: str, session: Sequence[str] = (), budget_s: float | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, purpose: str, session: Sequence[str] = (), budget_s: float | None = None) -> None:
         """Session: PostgreSQL's settings for its connections, as in "jit=off"."""
         self._settings = settings
         self._purpose = purpose
@@ -149,7 +147,8 @@ class Store:
             self._is_lost = True
             log.warning(Event.STORE_LOST, purpose=self._purpose, error=_first_line(error))
         return StoreUnavailableError(
-            f"cannot {self._purpose}: the database is out of reach, full, or did not answer within {self._budget_s} s; try again"
+            f"cannot {self._purpose}: the database is out of reach, full, or did not answer within {self._budget_s} s;"
+            " try again"
         )
 
     def _note_success(self) -> None:

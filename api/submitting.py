@@ -63,7 +63,7 @@ class Submission:
         body = await read_json(fields, request.receive, self._settings.body_limit_bytes)
         args = self._spec.signature.validate(body, self._settings)
         job = make_job(self._spec, new_task_id(), args, options)
-        return await self._intake.accept(request, fields, job, options.asked, key)
+        return await self._intake.accept(request, fields, job, options.asked, key=key)
 
 
 def make_job(spec: TaskSpec, task_id: UUID, args: str, options: SubmitOptions) -> NewJob:

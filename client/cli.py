@@ -13,13 +13,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 from . import completion
 from .arguments import add_task_arguments, collect_arguments
-from .client import DEFAULT_URL, Client, ClientError, Job, Status, Task, Unavailable, WaitTimeout
+from .client import DEFAULT_URL, Client, ClientError, Job, Status, Unavailable, WaitTimeout
 from .output import print_change, print_job, print_json, print_status, print_table, print_tasks, print_value
 
 DONE, NO_SUCCESS, REFUSED, UNREACHABLE, NOT_IN_TIME, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 130, 141
@@ -124,7 +123,7 @@ def _add_list_options(parser: Parser) -> None:
 
 
 def _submit(client: Client, options: Options) -> int:
-    task = _find_task(client, options.task)
+    task = client.task(options.task)
     parser = Parser(
         prog=f"{options.program} submit {task.route}",
         description=task.doc,
@@ -143,17 +142,6 @@ def _submit(client: Client, options: Options) -> int:
         expires_s=getattr(given, "expires", None),
     )
     return _conclude(job, given)
-
-
-def _find_task(client: Client, name: str) -> Task:
-    """Return a task by its name or its route. Raises ValueError that suggests a similar one."""
-    tasks = client.tasks()
-    for task in tasks:
-        if name in (task.name, task.route):
-            return task
-    similar = get_close_matches(name, [task.route for task in tasks], n=1)
-    hint = f"did you mean {similar[0]!r}?" if similar else "`tasks` lists all"
-    raise ValueError(f"no task {name!r}; {hint}")
 
 
 def _status(client: Client, options: Options) -> int:
@@ -179,9 +167,14 @@ def _retry(client: Client, options: Options) -> int:
 
 
 def _list(client: Client, options: Options) -> int:
-    jobs = client.jobs(task=options.task, status=options.status, created_after=options.after, created_before=options.before)
-    found = list(islice(jobs, options.limit))
-    print_table(found, options.json)
+    jobs = client.jobs(
+        task=options.task,
+        status=options.status,
+        created_after=options.after,
+        created_before=options.before,
+        page_size=max(1, min(options.limit, 200)),
+    )
+    print_table(list(islice(jobs, options.limit)), options.json)
     return DONE
 
 

@@ -37,7 +37,6 @@ from datetime import date, datetime
 from datetime import time as clock_time
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from itertools import islice
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
@@ -57,6 +56,8 @@ DEFAULT_URL: Final = "http://127.0.0.1:8000"
 CONNECT_LIMIT_S: Final = 3.0
 ANSWER_LIMIT_S: Final = 10.0
 BATCH_ANSWER_LIMIT_S: Final = 60.0
+#: The service takes twice as much in one request.
+BATCH_BYTES: Final = 8 * 1024 * 1024
 #: Pause after try n, from 0: full jitter, uniform in [0, min(cap, base * 2 ** n)] (AWS, "Exponential Backoff and Jitter").
 PAUSE_BASE_S: Final = 0.1
 PAUSE_CAP_S: Final = 5.0
@@ -153,7 +154,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a job stands. `status` is PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; the last three are final."""
+    """Where a job stands. `status` is PENDING, STARTED, RETRY, SUCCESS, FAILURE or REVOKED; the last three are final.
+
+    `result_omitted`: the result was too long for the list of jobs; Client.status has it.
+    """
 
     task_id: str
     task: str
@@ -167,6 +171,7 @@ class Status:
     due_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    result_omitted: bool = False
 
     @property
     def is_finished(self) -> bool:
@@ -179,9 +184,11 @@ class Status:
         return kind and kind(self)
 
     def value(self) -> Any:
-        """Return the result; None while there is none. Raises JobFailed, JobRevoked."""
+        """Return the result; None while there is none. Raises JobFailed, JobRevoked; ValueError if it was omitted."""
         if failure := self.failure():
             raise failure
+        if self.result_omitted:
+            raise ValueError(f"the list left out the result of {self.task_id}; Client.status has it")
         return self.result
 
 
@@ -222,7 +229,10 @@ class Task:
     route: str
     queue: str
     doc: str
+    priority: int
     max_attempts: int | None
+    soft_time_limit_s: float | None
+    time_limit_s: float | None
     schema: Mapping[str, Any]
 
 
@@ -285,7 +295,7 @@ class Client:
             "POST",
             f"/{quote(task.removeprefix('tasks.'), safe='')}",
             f"submit {task}",
-            body={**(args or {}), **more_args},
+            _encode({**(args or {}), **more_args}),
             query=options,
             key=idempotency_key or uuid4().hex,
         )
@@ -293,7 +303,8 @@ class Client:
 
     def submit_many(self, task: str, inputs: Iterable[Mapping[str, Any]], *, timeout_s: float | None = None) -> list[Job]:
         """Have a task run once for each of up to 10,000 inputs; all are accepted or none."""
-        return self._submit_batch(task, list(inputs), timeout_s or self.timeout_s)
+        jobs = [_encode({"task": task, "args": args}) for args in inputs]
+        return self._submit_batch(task, jobs, self.timeout_s if timeout_s is None else timeout_s)
 
     def status(self, task_id: str, *, wait_s: float = 0.0) -> Status:
         """Return where a job stands; with wait_s (at most 60) when it has finished, but after wait_s at the latest."""
@@ -332,9 +343,8 @@ class Client:
         """
         if not 1 <= batch_size <= 10_000:
             raise ValueError(f"batch_size is 1 to 10000, not {batch_size}")
-        rest = iter(inputs)
-        batches = iter(lambda: self._submit_batch(task, list(islice(rest, batch_size)), timeout_s), [])
-        first = next(batches, [])
+        batches = self._submit_batches(task, inputs, batch_size, timeout_s)
+        first = next(batches, [])  # now, and not when the first result is asked for
         return self._results(first, batches, batch_size, timeout_s, return_errors)
 
     def cancel(self, task_id: str) -> Status:
@@ -353,6 +363,11 @@ class Client:
         path = f"/jobs/{quote(str(task_id), safe='')}/retry"
         return self._job(self._request("POST", path, f"retry {task_id}", key=uuid4().hex))
 
+    def task(self, name: str) -> Task:
+        """Return what a task takes. Raises NotFound that suggests a similar name."""
+        response = self._request("GET", f"/tasks/{quote(name, safe='')}", f"look up {name}")
+        return _read(response, lambda answer: _make(Task, answer))
+
     def tasks(self) -> list[Task]:
         """Return all that can run."""
         response = self._request("GET", "/tasks", "list the tasks")
@@ -365,9 +380,10 @@ class Client:
         status: str | None = None,
         created_after: datetime | None = None,
         created_before: datetime | None = None,
+        page_size: int = 100,
     ) -> Iterator[Status]:
-        """Yield jobs, newest first, page by page as they are asked for."""
-        query: dict[str, Any] = {"task": task, "status": status, "cursor": None}
+        """Yield jobs, newest first, page by page (of up to 200) as they are asked for."""
+        query: dict[str, Any] = {"task": task, "status": status, "limit": page_size, "cursor": None}
         query["created_after"] = created_after and created_after.isoformat()
         query["created_before"] = created_before and created_before.isoformat()
         while True:
@@ -403,14 +419,34 @@ class Client:
         is_replayed = response.headers.get("Idempotency-Replayed") == "true"
         return _read(response, lambda answer: Job(answer["task_id"], is_replayed, self))
 
-    def _submit_batch(self, task: str, inputs: Sequence[Mapping[str, Any]], timeout_s: float) -> list[Job]:
-        if not inputs:
+    def _submit_batch(self, task: str, jobs: Sequence[bytes], timeout_s: float) -> list[Job]:
+        if not jobs:
             return []
-        key = uuid4().hex
-        jobs = [{"task": task, "args": args, "idempotency_key": f"{key}-{n}"} for n, args in enumerate(inputs)]
-        doing, limit_s = f"submit {len(jobs)} jobs of {task}", BATCH_ANSWER_LIMIT_S
-        response = self._request("POST", "/jobs/batch", doing, {"jobs": jobs}, timeout_s=timeout_s, answer_s=limit_s)
+        response = self._request(
+            "POST",
+            "/jobs/batch",
+            f"submit {len(jobs)} jobs of {task}",
+            b'{"jobs":[%s]}' % b",".join(jobs),
+            key=uuid4().hex,
+            timeout_s=timeout_s,
+            answer_s=BATCH_ANSWER_LIMIT_S,
+        )
         return _read(response, lambda answer: [Job(task_id, False, self) for task_id in answer["task_ids"]])
+
+    def _submit_batches(
+        self, task: str, inputs: Iterable[Mapping[str, Any]], batch_size: int, timeout_s: float
+    ) -> Iterator[list[Job]]:
+        """Submit a batch whenever one is asked for."""
+        batch: list[bytes] = []
+        size_bytes = 0
+        for args in inputs:
+            job = _encode({"task": task, "args": args})
+            if len(batch) == batch_size or (batch and size_bytes + len(job) > BATCH_BYTES):
+                yield self._submit_batch(task, batch, timeout_s)
+                batch, size_bytes = [], 0
+            batch.append(job)
+            size_bytes += len(job)
+        yield self._submit_batch(task, batch, timeout_s)
 
     def _wait_a_moment(self, job: Job) -> Status | None:
         try:
@@ -449,7 +485,7 @@ class Client:
         method: str,
         path: str,
         doing: str,
-        body: Any = None,
+        body: bytes | None = None,
         *,
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
@@ -461,10 +497,9 @@ class Client:
         limit_s = (self.timeout_s if timeout_s is None else timeout_s) + wait_s
         deadline = time.monotonic() + limit_s
         headers = {"Idempotency-Key": key} if key else {}
-        data = None if body is None else json.dumps(body, default=_plain, allow_nan=False, ensure_ascii=False).encode()
         if method == "POST":
             headers["Content-Type"] = "application/json"
-        send = partial(self._session.request, method, self.base_url + path, query, data, headers, allow_redirects=False)
+        send = partial(self._session.request, method, self.base_url + path, query, body, headers, allow_redirects=False)
         most_s = PAUSE_BASE_S
         while True:
             left_s = max(0.1, deadline - time.monotonic())
@@ -537,7 +572,11 @@ def _make(kind: type[T], members: Mapping[str, Any]) -> T:
 def _make_status(members: Mapping[str, Any]) -> Status:
     times = {name: value and datetime.fromisoformat(value) for name, value in members.items() if name.endswith("_at")}
     error = members["error"] and _make(Failure, members["error"])
-    return _make(Status, {**members, **times, "error": error})
+    return _make(Status, {"result_omitted": False, **members, **times, "error": error})
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, default=_plain, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _plain(value: Any) -> Any:

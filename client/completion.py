@@ -105,4 +105,4 @@ def _unused(options: Sequence[str], rest: Sequence[str]) -> Iterator[str]:
 
 
 def _job_ids(client: Client, statuses: Sequence[str]) -> Iterator[str]:
-    return (job.task_id for job in islice(client.jobs(), JOBS_SHOWN) if job.status in statuses)
+    return (job.task_id for job in islice(client.jobs(page_size=JOBS_SHOWN), JOBS_SHOWN) if job.status in statuses)

@@ -95,6 +95,8 @@ def clean(text: str) -> str:
 
 
 def _ending(status: Status) -> str:
+    if status.result_omitted:
+        return "(a long result)"
     if status.status == "SUCCESS":
         return clean(json.dumps(status.result, ensure_ascii=False))
     return clean(f"{status.error.type}: {status.error.message}") if status.error else ""

@@ -15,9 +15,7 @@ UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, Connecti
 CONNECT_TIMEOUT_S: Final = 2
 
 
-def connection_options(
-    application_name: str, statement_timeout_s: float, session: Sequence[str] = ()
-) -> dict[str, Any]:
+def connection_options(application_name: str, statement_timeout_s: float, session: Sequence[str] = ()) -> dict[str, Any]:
     """Return libpq parameters under which a dead peer is noticed within about 5 s and no statement runs for ever.
 
     session: more of PostgreSQL's settings, as in "jit=off".

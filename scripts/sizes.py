@@ -11,7 +11,7 @@ FILE_LIMIT_LINES: Final = 300
 FUNCTION_LIMIT_LINES: Final = 60
 
 #: client.py is one file on purpose, library and demo: users copy it.
-EXEMPT: Final = {"client/client.py": 650}
+EXEMPT: Final = {"client/client.py": 700}
 
 
 def main() -> int:

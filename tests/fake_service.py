@@ -104,23 +104,30 @@ class FakeService:
 
     def handle(self, seen: Seen) -> Answer:
         """Answer as the service does."""
-        match seen.path.strip("/").split("/"):
-            case ["status", task_id]:
-                return Answer(200, self.jobs[task_id]) if task_id in self.jobs else problem(404, "not_found", "no job")
-            case ["healthz"]:
-                return Answer(200, {"status": "alive"})
-            case ["tasks"]:
-                return Answer(200, {"tasks": self.tasks})
-            case ["jobs", "batch"]:
-                jobs = seen.json["jobs"]
-                ids = [self._accept(job["task"], job["args"], job["idempotency_key"])[0] for job in jobs]
-                return Answer(202, {"task_ids": ids})
-            case [task]:
-                task_id, is_new = self._accept(task, seen.json, seen.headers.get("idempotency-key", str(uuid4())))
+        match seen.method, seen.path.strip("/").split("/"):
+            case "GET", ["status", task_id] if task_id in self.jobs:
+                answer = Answer(200, self.jobs[task_id])
+            case "GET", ["healthz"]:
+                answer = Answer(200, {"status": "alive"})
+            case "GET", ["tasks", *names]:
+                answer = self._describe(names)
+            case "POST", ["jobs", "batch"]:
+                key, jobs = seen.headers["idempotency-key"], seen.json["jobs"]
+                ids = [self._accept(job["task"], job["args"], f"{key}-{number}")[0] for number, job in enumerate(jobs)]
+                answer = Answer(202, {"task_ids": ids})
+            case "POST", [task]:
+                task_id, is_new = self._accept(task, seen.json, seen.headers["idempotency-key"])
                 headers = {} if is_new else {"Idempotency-Replayed": "true"}
-                return Answer(202, {"task_id": task_id, "status": "PENDING"}, headers)
+                answer = Answer(202, {"task_id": task_id, "status": "PENDING"}, headers)
             case _:
-                return problem(404, "not_found", "no route")
+                answer = problem(404, "not_found", "no job")
+        return answer
+
+    def _describe(self, names: list[str]) -> Answer:
+        if not names:
+            return Answer(200, {"tasks": self.tasks})
+        known = {task["route"]: task for task in self.tasks}
+        return Answer(200, known[names[0]]) if names[0] in known else problem(404, "not_found", f"unknown task '{names[0]}'")
 
     def _accept(self, task: str, args: Any, key: str) -> tuple[str, bool]:
         with self._lock:

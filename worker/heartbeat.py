@@ -12,6 +12,7 @@ from core.heartbeat_file import HeartbeatFile
 from core.queries import load_query
 from core.settings import Settings
 from worker.connection import LazyConnection
+from worker.fork_guard import ForkGuard
 from worker.holdings import Holdings
 from worker.interruption import Interruption
 from worker.parent_reports import ParentReports
@@ -49,17 +50,25 @@ class Heartbeat(threading.Thread):
         self._holdings = holdings
         self._reports = reports
         self._interruption = Interruption(holdings)
+        self._fork_guard = ForkGuard()
         self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin to beat. The pool's processes are forked between two beats."""
+        self._fork_guard.watch()
+        super().start()
 
     def run(self) -> None:
         """Beat until stop() is called."""
         next_beat = time.monotonic()
         while not self._stopping.is_set():
             try:
-                self._reports.write(wait_s=max(0.0, next_beat - time.monotonic()))
-                if time.monotonic() >= next_beat:
-                    next_beat = time.monotonic() + INTERVAL_S
-                    self._beat()
+                self._reports.wait(max(0.0, next_beat - time.monotonic()))
+                with self._fork_guard:
+                    self._reports.write()
+                    if time.monotonic() >= next_beat:
+                        next_beat = time.monotonic() + INTERVAL_S
+                        self._beat()
             except UNAVAILABLE as error:
                 log.debug(Event.STORE_LOST, error=str(error).strip().split("\n")[0])
                 self._stopping.wait(RECONNECT_PAUSE_S)
@@ -69,7 +78,7 @@ class Heartbeat(threading.Thread):
         self._stopping.set()
         self.join(timeout_s)
         try:
-            self._reports.write(wait_s=0.0)
+            self._reports.write()
             self._reports.hand_back(self._holdings.held())
             self._connection.execute(LEAVE, self._row)
         except UNAVAILABLE as error:

@@ -1,6 +1,7 @@
 """What only the worker's parent process knows of an attempt: killed at the time limit, process gone, task unknown."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -74,20 +75,23 @@ class ParentReports:
         """Celery asks after a lost process whether it had succeeded before; the fenced statement will tell."""
         return Status.PENDING, None
 
-    def write(self, wait_s: float) -> None:
-        """Write the reports that are there or come within wait_s seconds.
+    def wait(self, limit_s: float) -> None:
+        """Return when there is a report to write, or after limit_s seconds."""
+        if self._unwritten is None:
+            with suppress(Empty):
+                self._unwritten = self._reports.get(timeout=limit_s)
+
+    def write(self) -> None:
+        """Write the reports that are there.
 
         Raises one of UNAVAILABLE; the report that could not be written is kept for the next call.
         """
         while True:
-            try:
-                if self._unwritten is None:
-                    self._unwritten = self._reports.get(timeout=wait_s) if wait_s > 0 else self._reports.get_nowait()
-            except Empty:
+            self.wait(0.0)
+            if self._unwritten is None:
                 return
             self._write(self._unwritten)
             self._unwritten = None
-            wait_s = 0.0
 
     def hand_back(self, held: Mapping[UUID, UUID]) -> None:
         """Make attempts (task_id by token) that a stopping worker still holds due again."""

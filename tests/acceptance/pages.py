@@ -11,7 +11,8 @@ from typing import Any, Final
 from tests.standalone_run import ROOT
 
 _FENCE: Final = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
-_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+#: A job's id, or a version of a job: an ETag.
+_ID: Final = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{18})\b")
 
 #: Stands for anything, alone or in a text.
 ANYTHING: Final = "…"
@@ -20,8 +21,8 @@ _VARYING: Final = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "<time>"),
     (re.compile(r"\b[\w-]+:\d+:[0-9a-f]{6}\b"), "<instance>"),
 )
-#: Members that are compared by their type alone.
-_BY_TYPE: Final = frozenset({"traceback", "done"})
+#: Members that are compared by their type alone. (The tests' retries are faster than the default.)
+_BY_TYPE: Final = frozenset({"traceback", "done", "backoff_base_s"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ def read_blocks(page: Path) -> list[Block]:
         Block(f"{name}:{text.count(chr(10), 0, found.start()) + 1}", found["language"], dedent(found["text"]))
         for found in _FENCE.finditer(text)
     ]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 class Likeness:
@@ -92,7 +99,7 @@ def _of_http(shown: str, real: str, ids: dict[str, str]) -> Iterator[str]:
     (shown_status, shown_headers, shown_body), (status, headers, body) = _split(shown), _split(real)
     yield from _of_values(shown_status, status, "status line", ids)
     yield from _of_values(shown_headers, {name: headers.get(name) for name in shown_headers}, "headers", ids)
-    if headers.get("content-type") == "text/event-stream":
+    if headers.get("content-type", "").startswith("text/event-stream"):
         yield from _of_values(_events(shown_body), _events(body), "events", ids)
     elif shown_body:
         yield from _of_json(json.loads(shown_body), body, ids)
@@ -116,26 +123,34 @@ def _events(stream: str) -> list[dict[str, Any]]:
 
 
 def _of_values(shown: Any, real: Any, where: str, ids: dict[str, str]) -> Iterator[str]:
-    if shown == ANYTHING:
-        return
-    if isinstance(shown, dict) and isinstance(real, dict):
-        if shown.keys() != real.keys():
-            yield f"{where}: members {sorted(real)}, not {sorted(shown)}"
-        for key in shown.keys() & real.keys():
-            if key not in _BY_TYPE or type(shown[key]) is not type(real[key]):
-                yield from _of_values(shown[key], real[key], f"{where}.{key}", ids)
-    elif isinstance(shown, list) and isinstance(real, list):
-        is_open = shown[-1:] == [ANYTHING]
-        items = shown[:-1] if is_open else shown
-        if len(real) < len(items) or (len(real) > len(items) and not is_open):
-            yield f"{where}: {len(real)} items, not {len(items)}: {real}"
-        for number, (item, real_item) in enumerate(zip(items, real, strict=False)):
-            yield from _of_values(item, real_item, f"{where}[{number}]", ids)
-    elif isinstance(shown, str) and isinstance(real, str):
-        if not _is_same_text(shown, real, ids):
+    match shown, real:
+        case "…", _:
+            return
+        case dict(), dict():
+            yield from _of_objects(shown, real, where, ids)
+        case list(), list():
+            yield from _of_arrays(shown, real, where, ids)
+        case str(), str() if _is_same_text(shown, real, ids):
+            return
+        case _ if type(shown) is not type(real) or isinstance(shown, str) or shown != real:
             yield f"{where}: {real!r}, not {shown!r}"
-    elif type(shown) is not type(real) or shown != real:
-        yield f"{where}: {real!r}, not {shown!r}"
+
+
+def _of_objects(shown: dict[str, Any], real: dict[str, Any], where: str, ids: dict[str, str]) -> Iterator[str]:
+    if shown.keys() != real.keys():
+        yield f"{where}: members {sorted(real)}, not {sorted(shown)}"
+    for key in shown.keys() & real.keys():
+        if key not in _BY_TYPE or type(shown[key]) is not type(real[key]):
+            yield from _of_values(shown[key], real[key], f"{where}.{key}", ids)
+
+
+def _of_arrays(shown: list[Any], real: list[Any], where: str, ids: dict[str, str]) -> Iterator[str]:
+    is_open = shown[-1:] == [ANYTHING]
+    items = shown[:-1] if is_open else shown
+    if len(real) < len(items) or (len(real) > len(items) and not is_open):
+        yield f"{where}: {len(real)} items, not {len(items)}: {real}"
+    for number, (item, real_item) in enumerate(zip(items, real, strict=False)):
+        yield from _of_values(item, real_item, f"{where}[{number}]", ids)
 
 
 def _is_same_text(shown: str, real: str, ids: dict[str, str]) -> bool:

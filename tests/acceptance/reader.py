@@ -56,6 +56,7 @@ class Clone:
             "PYTHONPATH": os.pathsep.join([str(self.path), str(self.project_path)]),
             "TASK_MODULES": "tasks,shop",
             "RETRY_BASE_S": "0.1",  # the pages speak of five retries, and nobody waits 31 s for them
+            "PREFETCH": "1",  # a page with a long task does not hold up the next one
         }
 
 
@@ -115,7 +116,7 @@ class Reader:
         elif "python -m worker" in block.text:
             self._see_worker(block, shown)
         elif "python -m core.migrations" in block.text:
-            output = self._type(["bash", "-ec", f"{block.text} 2>&1"])
+            output = self._type(["bash", "-ec", f"exec 2>&1\n{block.text}"])
             self._find_in_log(shown, lambda: output)
         else:
             command = self._as_typed(block.text).replace("./dev client", "python -m client")
@@ -158,7 +159,7 @@ class Reader:
     def _see_refused(self, block: Block, path: Path, shown: Block | None) -> None:
         """Start an api with a module that it refuses: it ends with what the page shows."""
         assert shown is not None, f"{block.place}: it is refused, but how?"
-        directory = self._directory / block.place.replace("/", "-")
+        directory = self._directory / re.sub(r"\W", "-", block.place)
         save(directory / path, block.text)
         outcome = subprocess.run(
             [sys.executable, "-m", "api"],
@@ -173,7 +174,7 @@ class Reader:
             timeout=COMMAND_LIMIT_S,
             check=False,
         )
-        assert (outcome.returncode, outcome.stderr) == (78, shown.text), block.place
+        assert (outcome.returncode, outcome.stderr) == (78, shown.text), f"{block.place}: {outcome.stderr!r}"
 
     def _see_worker(self, block: Block, shown: Block | None) -> None:
         """Start a worker, wait for the line that the page shows, and stop it."""

@@ -15,7 +15,9 @@ from core.acceptance import new_task_id
 from tests.acceptance.service import Diary, Service
 from tests.stack import ROOT
 
-INPUTS: Final = 2000
+#: CLIENT_INPUTS=10000 ./dev test tests/acceptance/test_client.py -k map is the long form.
+INPUTS: Final = int(os.environ.get("CLIENT_INPUTS", "2000"))
+BATCH_SIZE: Final = INPUTS // 5
 LIMIT_S: Final = 60.0
 #: Values that a float, a sloppy parser or a test for truth would change.
 EXACT: Final = (int("7" * 1000), -int("7" * 1000), 0.1, 1e300, 10**16, 0, "", False, [], {}, None, "straße \U0001f600")
@@ -43,7 +45,7 @@ def run(url: str, *words: str) -> "tuple[int, str, str]":
 
 
 def test_map_is_in_order_through_a_killed_api_and_a_restarted_broker(client: Client, service: Service) -> None:
-    results = client.map("add", ({"x": number, "y": 1} for number in range(INPUTS)), batch_size=400)
+    results = client.map("add", ({"x": number, "y": 1} for number in range(INPUTS)), batch_size=BATCH_SIZE)
     before = service.stack.api.pid
     seen = []
     for result in results:

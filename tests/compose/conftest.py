@@ -54,9 +54,12 @@ def project(pytestconfig: pytest.Config, figures: list[str]) -> Iterator[Project
         figures.append(f"image: {size} MB, of which {added} MB are not the base image's; built in {build_s:.1f} s")
         figures.append(f"up: all healthy after {up_s:.1f} s")
         yield project
+    except BaseException:
+        pytestconfig.stash[HAS_FAILED] = True
+        raise
     finally:
         if pytestconfig.stash.get(HAS_FAILED, False):
-            print(project.compose("logs", "--no-color", "--tail", "60"))
+            print(project.compose("ps", "--all"), project.compose("logs", "--no-color", "--tail", "40"))
         project.remove()
 
 

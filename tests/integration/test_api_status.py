@@ -16,7 +16,7 @@ ERROR = '{"type": "ValueError", "message": "no"}'
 def test_status_of_a_new_job_is_pending(api: RunningApi) -> None:
     task_id = api.submit()
     response = api.get(f"/status/{task_id}")
-    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["cache-control"] == "private, no-cache"
     status = JobStatus.model_validate_json(response.content)
     assert (str(status.task_id), status.task, status.status, status.result) == (task_id, "tasks.add", "PENDING", None)
     assert (status.attempts, status.max_attempts, status.finished_at) == (0, 6, None)

@@ -63,8 +63,9 @@ def test_body_is_required_where_parameters_are(document: dict[str, Any]) -> None
 def test_every_task_has_a_route_with_parameters_and_problems(document: dict[str, Any]) -> None:
     for route in make_registry().by_route:
         operation = document["paths"][f"/{route}"]["post"]
-        assert {parameter["name"] for parameter in operation["parameters"]} == {"Idempotency-Key", "delay_s", "eta"}
-        problems = {status: set(answer["content"]) for status, answer in operation["responses"].items() if status != "202"}
+        names = {parameter["name"] for parameter in operation["parameters"]}
+        assert names == {"Idempotency-Key", "Prefer", "delay_s", "eta", "priority", "expires_s"}
+        problems = {status: set(answer["content"]) for status, answer in operation["responses"].items() if status >= "400"}
         assert set(problems) == {"400", "408", "413", "415", "421", "422", "503"}
         assert all(types == {"application/problem+json"} for types in problems.values())
 

@@ -62,6 +62,48 @@ def test_no_delay_is_the_same_request_as_a_delay_of_0() -> None:
     assert parse_submit_options(b"delay_s=0", SETTINGS, NOW).asked == NO_OPTIONS.asked
 
 
+@pytest.mark.parametrize("priority", range(10))
+def test_priority_is_a_digit(priority: int) -> None:
+    options = parse_submit_options(f"priority={priority}".encode(), SETTINGS, NOW)
+    assert (options.priority, options.asked) == (priority, {"priority": str(priority)})
+
+
+@pytest.mark.parametrize("text", ["-1", "10", "1.0", "", "x", "\u0663", "1e0", "+1"])
+def test_other_priorities_are_refused(text: str) -> None:
+    with pytest.raises(InvalidArgumentsError, match="priority"):
+        parse(f"priority={text}")
+
+
+@pytest.mark.parametrize(
+    ("query", "expires_s"),
+    [("expires_s=1.5", 1.5), ("delay_s=5&expires_s=5.1", 5.1), ("eta=2026-01-01T12:01:00Z&expires_s=61", 61.0)],
+)
+def test_expiry_counts_from_now(query: str, expires_s: float) -> None:
+    options = parse_submit_options(query.encode(), SETTINGS, NOW)
+    assert options.expires_s == expires_s
+    assert options.asked["expires_s"] == repr(expires_s)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "expires_s=0",
+        "expires_s=-1",
+        "expires_s=5184001",
+        "delay_s=5&expires_s=5",
+        "eta=2026-01-01T12:01:00Z&expires_s=60",
+        "expires_s=nan",
+    ],
+)
+def test_expiry_before_the_job_is_due_is_refused(query: str) -> None:
+    with pytest.raises(InvalidArgumentsError, match="expires_s"):
+        parse(query)
+
+
+def test_job_with_the_longest_delay_may_expire() -> None:
+    assert parse("delay_s=2592000&expires_s=2592001") == (2592000.0, None)
+
+
 def test_wait_is_0_without_the_parameter() -> None:
     assert parse_wait_s(b"", SETTINGS) == 0.0
 

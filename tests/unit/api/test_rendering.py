@@ -51,7 +51,7 @@ def test_job_is_as_documented() -> None:
         Attempt(2, "w", NOW, None, None, None, None),
     )
     parent = uuid4()
-    job = JobDetail.model_validate_json(render_job(JobRecord(make_row(), '{"x": 1}', "default", parent, None, attempts)))
+    job = JobDetail.model_validate_json(render_job(JobRecord(make_row(), '{"x": 1}', "default", 3, parent, None, attempts)))
     assert (job.args, job.parent_id, job.retry_of) == ({"x": 1}, parent, None)
     assert [(attempt.number, attempt.worker, attempt.traceback) for attempt in job.attempt_log] == [
         (1, 'w"1', "a\nb"),

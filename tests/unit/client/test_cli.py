@@ -44,7 +44,10 @@ def task(route: str, schema: dict[str, Any]) -> dict[str, Any]:
         "route": route,
         "queue": "default",
         "doc": f"Do {route}.\n\nMore.",
+        "priority": 0,
         "max_attempts": 6,
+        "soft_time_limit_s": 600.0,
+        "time_limit_s": 660.0,
         "schema": schema,
     }
 
@@ -157,7 +160,7 @@ def test_help_of_a_task_shows_its_parameters(run: Run) -> None:
         (["add", "--z", "2"], "unrecognized arguments: --z"),
         (["add", "{x: 2}"], "the arguments are no JSON"),
         (["add", "[2]"], "the arguments are no JSON object"),
-        (["ad"], "no task 'ad'; did you mean 'add'?"),
+        (["ad"], "unknown task 'ad'"),
         (["paint", "--size", "NaN"], "not JSON compliant"),
     ],
 )
@@ -198,7 +201,7 @@ def test_status_as_json_is_the_whole_status(run: Run, service: FakeService) -> N
     task_id = service.add_job(result={"a": 10**40})
     _, output, _ = run("--json", "status", task_id)
     assert json.loads(output)["result"] == {"a": 10**40}
-    assert json.loads(output).keys() == service.jobs[task_id].keys()
+    assert json.loads(output).keys() >= service.jobs[task_id].keys()
 
 
 def test_unknown_job_is_exit_code_2(run: Run) -> None:
@@ -212,7 +215,7 @@ def test_service_out_of_reach_is_exit_code_3(run: Run) -> None:
 
 
 def test_job_that_takes_too_long_is_exit_code_4(run: Run, service: FakeService) -> None:
-    service.script.append(Answer(200, {"tasks": service.tasks}))
+    service.script.append(Answer(200, service.tasks[0]))
     task_id = service.add_job(status="STARTED", finished_at=None)
     service.script.append(Answer(202, {"task_id": task_id, "status": "PENDING"}))
     code, _, errors = run("submit", "add", "--wait", "0.2")
@@ -243,7 +246,7 @@ def test_jobs_are_listed_up_to_the_limit(run: Run, service: FakeService) -> None
     code, output, _ = run("list", "--status", "success", "--task", "add", "--limit", "2")
     assert code == 0
     assert [line.split()[0] for line in output.splitlines()] == [job["task_id"] for job in jobs[:2]]
-    assert service.seen[0].query == {"status": "SUCCESS", "task": "add"}
+    assert service.seen[0].query == {"status": "SUCCESS", "task": "add", "limit": "2"}
 
 
 def test_reader_that_closes_the_pipe_sees_no_traceback(service: FakeService) -> None:

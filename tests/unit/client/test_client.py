@@ -356,3 +356,22 @@ def test_proxy_of_the_environment_is_not_asked_for_localhost(service: FakeServic
 def test_identifier_may_be_a_uuid(client: Client, service: FakeService) -> None:
     task_id: Any = UUID(service.add_job(result=1))
     assert client.wait(task_id).result == 1
+
+
+def test_jobs_come_page_by_page_as_they_are_asked_for(client: Client, service: FakeService) -> None:
+    jobs = [service.jobs[service.add_job(result=number)] for number in range(3)]
+    service.script.extend([Answer(200, {"jobs": jobs[:2], "next": "c"}), Answer(200, {"jobs": jobs[2:], "next": None})])
+    found = client.jobs(task="add", status="SUCCESS", created_after=datetime(2026, 1, 1, tzinfo=UTC), page_size=2)
+    assert [next(found).result, next(found).result] == [0, 1]
+    assert len(service.seen) == 1
+    assert [status.result for status in found] == [2]
+    first = {"task": "add", "status": "SUCCESS", "created_after": "2026-01-01T00:00:00+00:00", "limit": "2"}
+    assert [seen.query for seen in service.seen] == [first, first | {"cursor": "c"}]
+
+
+def test_result_that_a_list_left_out_is_no_none(client: Client, service: FakeService) -> None:
+    job = service.jobs[service.add_job()] | {"result_omitted": True}
+    service.script.append(Answer(200, {"jobs": [job], "next": None}))
+    (status,) = client.jobs()
+    with pytest.raises(ValueError, match=r"Client\.status has it"):
+        status.value()

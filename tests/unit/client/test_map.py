@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from client import Client, InvalidRequest, JobFailed, JobRevoked, NotFound, Unavailable, WaitTimeout
+from client.client import MAP_THREADS
 from tests.engines import wait_until
 from tests.fake_service import Answer, FakeService, Seen, problem
 
@@ -54,6 +55,12 @@ def test_it_begins_before_it_is_read(client: Client, service: FakeService) -> No
     assert next(results) == {"x": 1}
 
 
+def test_large_inputs_make_smaller_batches(client: Client, service: FakeService) -> None:
+    texts = [str(number) * 3_000_000 for number in range(4)]
+    assert [result["x"] for result in client.map("echo", ({"x": text} for text in texts))] == texts
+    assert batches(service) == [2, 2]
+
+
 def test_endless_inputs_are_read_two_batches_ahead(client: Client, service: FakeService) -> None:
     results = client.map("echo", ({"x": n} for n in count()), batch_size=50)
     assert [result["x"] for result in islice(results, 120)] == list(range(120))
@@ -89,7 +96,8 @@ def test_batch_whose_answer_is_lost_makes_no_job_twice(client: Client, service: 
     assert batches(service) == [20, 20]
 
 
-def test_outage_in_the_middle_is_survived(client: Client, service: FakeService) -> None:
+def test_outage_in_the_middle_is_survived(client: Client, service: FakeService, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("client.client.MAP_STEP_S", 0.1)  # so the threads give up, and the reader goes on
     back_at: list[float] = []
     handle = service.handle
     answered: Counter[str] = Counter()
@@ -159,11 +167,23 @@ def test_service_that_is_gone_ends_the_iterator_at_its_limit(client: Client, ser
         next(results)
 
 
-def test_reader_that_goes_leaves_no_thread(client: Client, service: FakeService) -> None:
+def test_reader_that_goes_leaves_no_thread_and_asks_no_more(client: Client, service: FakeService) -> None:
+    is_gone = threading.Event()
+    handle = service.handle
+
+    def handle_late(seen: Seen) -> Answer:
+        answer = handle(seen)
+        if seen.path.startswith("/status/") and answer.body["result"] != {"x": 0}:
+            is_gone.wait(10)
+        return answer
+
+    service.handle = handle_late  # type: ignore[method-assign]
     results = client.map("echo", ({"x": n} for n in count()), batch_size=50)
     next(results)
     results.close()  # type: ignore[attr-defined]  # it is a generator
+    is_gone.set()
     wait_until(lambda: not any(thread.name.startswith("map_") for thread in threading.enumerate()), 10, "no thread is left")
+    assert sum(seen.path.startswith("/status/") for seen in service.seen) <= 1 + MAP_THREADS
 
 
 @pytest.mark.parametrize("size", [0, -1, 10_001])

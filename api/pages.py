@@ -1,0 +1,145 @@
+"""Pages of jobs, newest first. Each query goes by an index, whatever the filter, at any number of jobs."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from api.reading import ListedRow, StatusRow
+from api.store import Connection, Store
+from core.acceptance import LOCAL_OWNER
+from core.queries import load_query
+from core.states import Status
+
+PAGE: Final = load_query("api", "page")
+PAGE_OF_TASK: Final = load_query("api", "page_of_task")
+PAGE_OF_OUTCOME: Final = load_query("api", "page_of_outcome")
+PAGE_OF_TASK_AND_OUTCOME: Final = load_query("api", "page_of_task_and_outcome")
+WALK_UNFINISHED: Final = load_query("api", "walk_unfinished")
+LISTED: Final = load_query("api", "listed")
+
+#: One snapshot for all statements of a page; and a page changes nothing.
+SNAPSHOT: Final = (r"default_transaction_isolation=repeatable\ read", "default_transaction_read_only=on")
+
+#: A longer result is not in a page.
+RESULT_LIMIT_BYTES: Final = 4096
+#: A task_id's time is the api's when it took the request, created_at the database's when it stored the job.
+CLOCK_SLACK: Final = timedelta(seconds=10)
+#: Rows of live_jobs that a step of the walk passes: first, and at most; the walk ends when it has taken so long.
+FIRST_STEPS: Final = 1000
+STEPS_GROWTH: Final = 10
+MOST_STEPS: Final = 100_000
+WALK_S: Final = 0.3
+
+_LEAST: Final = UUID(int=0)
+_GREATEST: Final = UUID(int=(1 << 128) - 1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which jobs: at most limit of those that fit, older than `before`. created_after and created_before are exclusive."""
+
+    limit: int
+    task: str | None = None
+    status: Status | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    before: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Jobs, newest first. `next`: what goes on does so with jobs older than this; None: there are no more."""
+
+    rows: Sequence[ListedRow]
+    next: UUID | None
+
+
+class PageReader:
+    """Lists the jobs of one owner."""
+
+    def __init__(self, store: Store, owner: str = LOCAL_OWNER) -> None:
+        """Store: with the settings BY_INDEX and SNAPSHOT."""
+        self._store = store
+        self._owner = owner
+
+    async def read(self, request: PageRequest) -> Page:
+        """Return a page. Raises StoreUnavailableError.
+
+        One of unfinished jobs may have fewer rows than there are, even none, and a `next`: the search took too long.
+        """
+
+        async def select(connection: Connection) -> Page:
+            async with connection.transaction():
+                task_ids, following = await self._find(connection, request)
+                parameters = {"task_ids": task_ids, "result_limit": RESULT_LIMIT_BYTES}
+                cursor = await connection.execute(LISTED, parameters)
+                rows = [ListedRow(StatusRow._make(row[:-1]), row[-1]) for row in await cursor.fetchall()]
+            return Page(rows, following)
+
+        return await self._store.run(select)
+
+    async def _find(self, connection: Connection, request: PageRequest) -> tuple[list[UUID], UUID | None]:
+        parameters = self._parameters(request)
+        if request.status is not None and not request.status.is_finished:
+            return await _walk(connection, parameters, request.limit)
+        query = {
+            (False, False): PAGE,
+            (True, False): PAGE_OF_TASK,
+            (False, True): PAGE_OF_OUTCOME,
+            (True, True): PAGE_OF_TASK_AND_OUTCOME,
+        }[request.task is not None, request.status is not None]
+        cursor = await connection.execute(query, parameters)
+        found = [task_id for (task_id,) in await cursor.fetchall()]
+        return _cut(found, request.limit)
+
+    def _parameters(self, request: PageRequest) -> dict[str, Any]:
+        after, before = _LEAST, request.before or _GREATEST
+        if request.created_after is not None:
+            after = first_id(request.created_after, -CLOCK_SLACK)
+        if request.created_before is not None:
+            before = min(before, first_id(request.created_before, CLOCK_SLACK))
+        return {
+            "owner": self._owner,
+            "task": request.task,
+            "status": request.status,
+            "after": after,
+            "before": before,
+            "created_after": "-infinity" if request.created_after is None else request.created_after.isoformat(),
+            "created_before": "infinity" if request.created_before is None else request.created_before.isoformat(),
+            "limit": request.limit + 1,
+        }
+
+
+def first_id(moment: datetime, slack: timedelta = timedelta(0)) -> UUID:
+    """Return what no UUIDv7 of that moment or later is less than: its first 48 bits are milliseconds (RFC 9562, 5.7)."""
+    milliseconds = (moment - _EPOCH + slack) // _MILLISECOND
+    return UUID(int=min(max(milliseconds, 0), (1 << 48) - 1) << 80)
+
+
+async def _walk(connection: Connection, parameters: dict[str, Any], limit: int) -> tuple[list[UUID], UUID | None]:
+    clock = asyncio.get_running_loop().time
+    ends_at = clock() + WALK_S
+    found: list[UUID] = []
+    steps = FIRST_STEPS
+    while True:
+        rest = {"steps": steps, "limit": limit + 1 - len(found)}
+        cursor = await connection.execute(WALK_UNFINISHED, parameters | rest)
+        *rows, (position, passed) = await cursor.fetchall()
+        found += [task_id for task_id, _ in rows]
+        if len(found) > limit or passed < steps:
+            return _cut(found, limit)
+        if clock() >= ends_at:
+            return found, position
+        parameters |= {"before": position}
+        steps = min(MOST_STEPS, steps * STEPS_GROWTH)
+
+
+def _cut(found: list[UUID], limit: int) -> tuple[list[UUID], UUID | None]:
+    """Return the page of what was found, one more than the limit if there are more, and where it goes on."""
+    page = found[:limit]
+    return page, page[-1] if len(found) > limit else None
