@@ -31,7 +31,7 @@ CLOCK_SLACK: Final = timedelta(seconds=10)
 FIRST_STEPS: Final = 1000
 STEPS_GROWTH: Final = 10
 MOST_STEPS: Final = 100_000
-WALK_S: Final = 0.3
+WALK_S: Final = 1.0
 
 _LEAST: Final = UUID(int=0)
 _GREATEST: Final = UUID(int=(1 << 128) - 1)
@@ -72,30 +72,58 @@ class PageReader:
 
         One of unfinished jobs may have fewer rows than there are, even none, and a `next`: the search took too long.
         """
+        query, parameters = self.query_of(request)
+        if query is WALK_UNFINISHED:
+            return await self._walk(parameters, request)
 
         async def select(connection: Connection) -> Page:
             async with connection.transaction():
-                task_ids, following = await self._find(connection, request)
-                parameters = {"task_ids": task_ids, "result_limit": RESULT_LIMIT_BYTES}
-                cursor = await connection.execute(LISTED, parameters)
-                rows = [ListedRow(StatusRow._make(row[:-1]), row[-1]) for row in await cursor.fetchall()]
-            return Page(rows, following)
+                cursor = await connection.execute(query, parameters)
+                found = [task_id for (task_id,) in await cursor.fetchall()]
+                return await _page(connection, found, request.limit)
 
         return await self._store.run(select)
 
-    async def _find(self, connection: Connection, request: PageRequest) -> tuple[list[UUID], UUID | None]:
+    def query_of(self, request: PageRequest) -> tuple[str, dict[str, Any]]:
+        """Return the query that finds the jobs of a page, and its parameters."""
         parameters = self._parameters(request)
         if request.status is not None and not request.status.is_finished:
-            return await _walk(connection, parameters, request.limit)
+            return WALK_UNFINISHED, parameters | {"steps": FIRST_STEPS}
         query = {
             (False, False): PAGE,
             (True, False): PAGE_OF_TASK,
             (False, True): PAGE_OF_OUTCOME,
             (True, True): PAGE_OF_TASK_AND_OUTCOME,
         }[request.task is not None, request.status is not None]
-        cursor = await connection.execute(query, parameters)
-        found = [task_id for (task_id,) in await cursor.fetchall()]
-        return _cut(found, request.limit)
+        return query, parameters
+
+    async def _walk(self, parameters: dict[str, Any], request: PageRequest) -> Page:
+        """Search in steps, between which other pages have their turn."""
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + WALK_S
+        found: list[UUID] = []
+        while True:
+            parameters["limit"] = request.limit + 1 - len(found)
+            position, passed = await self._step(parameters, found)
+            is_at_end = len(found) > request.limit or passed < parameters["steps"]
+            if is_at_end or clock() >= ends_at:
+                break
+            parameters |= {"before": position, "steps": min(MOST_STEPS, parameters["steps"] * STEPS_GROWTH)}
+        page = await self._store.run(lambda connection: _page(connection, found, request.limit))
+        # What has gone on since it was found does not fit any more.
+        rows = [row for row in page.rows if row.status.status == request.status]
+        return Page(rows, page.next if is_at_end else position)
+
+    async def _step(self, parameters: dict[str, Any], found: list[UUID]) -> tuple[UUID | None, int]:
+        """Add what one step finds to found; return where the walk stands and how many rows it passed."""
+
+        async def select(connection: Connection) -> list[tuple[Any, ...]]:
+            cursor = await connection.execute(WALK_UNFINISHED, parameters)
+            return await cursor.fetchall()
+
+        *rows, (position, passed) = await self._store.run(select)
+        found += [task_id for task_id, _ in rows]
+        return position, passed
 
     def _parameters(self, request: PageRequest) -> dict[str, Any]:
         after, before = _LEAST, request.before or _GREATEST
@@ -121,25 +149,9 @@ def first_id(moment: datetime, slack: timedelta = timedelta(0)) -> UUID:
     return UUID(int=min(max(milliseconds, 0), (1 << 48) - 1) << 80)
 
 
-async def _walk(connection: Connection, parameters: dict[str, Any], limit: int) -> tuple[list[UUID], UUID | None]:
-    clock = asyncio.get_running_loop().time
-    ends_at = clock() + WALK_S
-    found: list[UUID] = []
-    steps = FIRST_STEPS
-    while True:
-        rest = {"steps": steps, "limit": limit + 1 - len(found)}
-        cursor = await connection.execute(WALK_UNFINISHED, parameters | rest)
-        *rows, (position, passed) = await cursor.fetchall()
-        found += [task_id for task_id, _ in rows]
-        if len(found) > limit or passed < steps:
-            return _cut(found, limit)
-        if clock() >= ends_at:
-            return found, position
-        parameters |= {"before": position}
-        steps = min(MOST_STEPS, steps * STEPS_GROWTH)
-
-
-def _cut(found: list[UUID], limit: int) -> tuple[list[UUID], UUID | None]:
-    """Return the page of what was found, one more than the limit if there are more, and where it goes on."""
-    page = found[:limit]
-    return page, page[-1] if len(found) > limit else None
+async def _page(connection: Connection, found: list[UUID], limit: int) -> Page:
+    """Return the page of what was found: one more than the limit if there are more."""
+    task_ids = found[:limit]
+    cursor = await connection.execute(LISTED, {"task_ids": task_ids, "result_limit": RESULT_LIMIT_BYTES})
+    rows = [ListedRow(StatusRow._make(row[:-1]), row[-1]) for row in await cursor.fetchall()]
+    return Page(rows, task_ids[-1] if len(found) > limit else None)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -10,7 +11,6 @@ from typing import Any, Final
 from .client import Job, Status, Task
 
 _LABEL_CHARS: Final = 12
-_TASK_CHARS: Final = 24
 
 
 def print_json(value: Any) -> None:
@@ -64,17 +64,17 @@ def print_change(status: Status, as_json: bool) -> None:
 
 
 def print_table(jobs: Sequence[Status], as_json: bool) -> None:
-    """Print jobs, one a line, cut to the terminal's width."""
+    """Print jobs, one a line; on a terminal cut to its width."""
     if as_json:
         print_json(jobs)
         return
-    width = shutil.get_terminal_size().columns
-    for status in jobs:
-        task = clean(status.task)
-        line = (
-            f"{status.task_id}  {status.status:<7}  {_moment(status.created_at)}  {task:<{_TASK_CHARS}}  {_ending(status)}"
-        )
-        print(line if len(line) <= width else f"{line[: width - 1]}…")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    tasks = [clean(status.task) for status in jobs]
+    task_chars = max(map(len, tasks), default=0)
+    for status, task in zip(jobs, tasks, strict=True):
+        known = f"{status.task_id}  {status.status:<7}  {_moment(status.created_at)}  {task:<{task_chars}}"
+        line = f"{known}  {_ending(status)}".rstrip()
+        print(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
 
 
 def print_tasks(tasks: Sequence[Task], as_json: bool) -> None:

@@ -30,8 +30,8 @@ def task_options_page() -> str:
     lines = [
         "# Celery's task options",
         "",
-        "Honoured: keeps Celery's meaning. Overridden: whatever a task says, the service needs it so. Refused: stops the start,",
-        "naming the task and what to write instead.",
+        "Honoured: keeps Celery's meaning. Overridden: whatever a task says, the service needs it so. Refused: stops the",
+        "start, naming the task and what to write instead.",
         "",
         "| option | treatment | note |",
         "|---|---|---|",

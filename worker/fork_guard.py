@@ -1,13 +1,13 @@
 """No fork while another thread is in the middle of something.
 
-A fork copies the process as it stands, but of its threads only the one that forks. A lock that another thread holds at that
-moment (of a module's import, of the resolver, of a log) stays locked in the copy for ever. Seen in containers: the heartbeat's
-thread, looking up the database's host, imported `encodings.idna`; each pool process then waited for that import without end.
+A fork copies the process as it stands, but of its threads only the one that forks. A lock that another thread holds at
+that moment (of a module's import, of the resolver, of a log) stays locked in the copy for ever. Seen in containers: the
+heartbeat's thread, looking up the database's host, imported `encodings.idna`, and each pool process waited for that import
+without end.
 """
 
 import os
 from threading import Lock
-from types import TracebackType
 
 
 class ForkGuard:
@@ -18,12 +18,10 @@ class ForkGuard:
 
     def watch(self) -> None:
         """Let all forks of this process wait from now on; the copy finds the guard free."""
-        os.register_at_fork(
-            before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release
-        )
+        os.register_at_fork(before=self._lock.acquire, after_in_parent=self._lock.release, after_in_child=self._lock.release)
 
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._lock.release()

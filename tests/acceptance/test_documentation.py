@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 import requests
 
+from client import Client
 from core import errors
 from core.settings import Settings
 from tests.acceptance.pages import Block, Likeness, anchors_of, read_blocks
@@ -50,6 +51,11 @@ def test_page_shows_what_is(shared: SharedService, page: Path, tmp_path: Path) -
 @pytest.mark.parametrize("command", NOT_TYPED)
 def test_command_that_is_not_typed_is_on_a_page(command: str) -> None:
     assert any(command in block.text.splitlines() for page in PAGES for block in read_blocks(page))
+
+
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_calls_of_the_client_in_running_text_are_its_methods(page: Path) -> None:
+    assert [name for name in re.findall(r"`client\.(\w+)\(", page.read_text()) if not hasattr(Client, name)] == []
 
 
 @pytest.mark.parametrize("page", NOT_READ)

@@ -16,7 +16,9 @@ from tests.api_rig import ADD, Hand, RunningApi, wait_until
 
 ERROR = '{"type": "ValueError", "message": "no"}'
 VERBS = pytest.mark.parametrize("verb", ["cancel", "retry"])
-WAITS_FOR_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'api: control jobs' AND wait_event_type = 'Lock'"
+WAITS_FOR_LOCK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'api: control jobs' AND wait_event_type = 'Lock'"
+)
 
 
 def accept(hand: Hand, **values: Any) -> str:

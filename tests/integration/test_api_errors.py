@@ -174,6 +174,12 @@ def test_client_that_asks_first_is_told_to_go_on(api: RunningApi) -> None:
         ("eta=9999-01-01T00:00:00Z", "eta"),
         ("eta=2001-01-01T00:00:00+02:00", "eta"),
         ("eta=now", "eta"),
+        ("priority=10", "priority"),
+        ("priority=high", "priority"),
+        ("priority=1&priority=2", "priority"),
+        ("expires_s=0", "expires_s"),
+        ("expires_s=5&delay_s=5", "expires_s"),
+        ("expires_s=soon", "expires_s"),
         ("delay=1", "delay"),
         ("x=1", "x"),
     ],
@@ -189,9 +195,34 @@ def test_unusable_wait_is_invalid(api: RunningApi, wait: str) -> None:
     assert problem["errors"][0]["loc"] == ["query", "wait"]
 
 
-@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/jobs/1", "/status/1"])
+@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/jobs/1", "/status/1", "/jobs", "/jobs/1/events", "/tasks/add"])
 def test_unknown_query_parameter_of_a_read_is_invalid(api: RunningApi, target: str) -> None:
     assert_problem(api.send_raw(request_bytes("GET", f"{target}?a=1")), 422, "invalid")
+
+
+NAMED = b'{"task": "add", "args": %b}' % json.dumps(ADD).encode()
+BATCH = b'{"jobs": [%b]}' % NAMED
+
+
+@pytest.mark.parametrize(("target", "body"), [("/jobs", NAMED), ("/jobs/batch", BATCH)])
+def test_submissions_by_name_are_checked_like_the_others(api: RunningApi, target: str, body: bytes) -> None:
+    assert_problem(post_raw(api, body, "Content-Type: text/plain", target=target), 415, "unsupported_media_type")
+    assert_problem(post_raw(api, body[:-1], JSON, target=target), 400, "malformed")
+    assert_problem(post_raw(api, b"\xff" + body, JSON, target=target), 400, "malformed")
+    assert_problem(post_raw(api, body, JSON, target=f"{target}?priority=1"), 422, "invalid")
+    assert_problem(post_raw(api, body, JSON, f"Idempotency-Key: {'x' * 256}", target=target), 422, "invalid")
+    assert_problem(post_raw(api, body, JSON, target=target), 503, "store_unavailable")
+
+
+def test_named_job_over_the_limit_is_too_large(api: RunningApi) -> None:
+    assert_problem(post_raw(api, NAMED.ljust(4096 + 8193), JSON, target="/jobs"), 413, "too_large")
+
+
+@pytest.mark.parametrize("key", ["a", "b"])
+def test_two_keys_for_one_job_must_be_the_same(api: RunningApi, key: str) -> None:
+    body = b'{"task": "ping", "idempotency_key": "a"}'
+    answer = post_raw(api, body, JSON, f"Idempotency-Key: {key}", target="/jobs")
+    assert (answer.status, "idempotency_key" in answer.json()["detail"]) == ((503, False) if key == "a" else (422, True))
 
 
 @pytest.mark.parametrize("path", ["/status/", "/jobs/"])
@@ -241,6 +272,14 @@ def test_celery_name_as_a_route_gets_the_right_one(api: RunningApi) -> None:
         ("POST", "/status/1", "GET, HEAD, OPTIONS"),
         ("DELETE", "/healthz", "GET, HEAD, OPTIONS"),
         ("POST", "/docs", "GET, HEAD, OPTIONS"),
+        ("PUT", "/jobs", "GET, HEAD, OPTIONS, POST"),
+        ("GET", "/jobs/batch", "OPTIONS, POST"),
+        ("POST", "/jobs/1", "GET, HEAD, OPTIONS"),
+        ("GET", "/jobs/1/cancel", "OPTIONS, POST"),
+        ("DELETE", "/jobs/1/retry", "OPTIONS, POST"),
+        ("POST", "/jobs/1/events", "GET, HEAD, OPTIONS"),
+        ("POST", "/tasks", "GET, HEAD, OPTIONS"),
+        ("POST", "/tasks/add", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_wrong_method_says_which_are_allowed(api: RunningApi, method: str, target: str, allow: str) -> None:

@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 import requests
 
-from tests.api_rig import Hand, RunningApi, read_response, request_bytes, wait_until
+from core.errors import StoreUnavailableError
+from tests.api_rig import Hand, RunningApi, make_settings, request_bytes, wait_until
 from tests.engines import EngineProcess
 from tests.integration.conftest import StartApi
 
@@ -214,8 +215,6 @@ def test_stream_lives_through_a_restart_of_the_database(
 def test_change_that_cannot_be_read_at_once_is_read_later(
     api: RunningApi, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from core.errors import StoreUnavailableError
-
     task_id = api.submit()
     read_status, failures = api.services.reader.read_status, []
 
@@ -238,8 +237,9 @@ def test_stream_of_a_job_that_is_deleted_ends(api: RunningApi, hand: Hand) -> No
     task_id = api.submit()
     with follow(api, task_id) as stream:
         stream.next()
-        hand.connection.execute("DELETE FROM live_jobs")
-        hand.connection.execute("DELETE FROM jobs")
+        with hand.connection.transaction():
+            hand.connection.execute("DELETE FROM live_jobs")
+            hand.connection.execute("DELETE FROM jobs")
         assert stream.rest() == []
 
 
@@ -270,9 +270,5 @@ def test_connection_serves_on_after_a_stream(start_api: StartApi, hand: Hand) ->
 
 
 def test_no_database_is_503() -> None:
-    from tests.api_rig import make_settings
-
     with RunningApi(make_settings("postgresql://nobody@127.0.0.1:1/none")) as api:
-        answer = api.send_raw(request_bytes("GET", f"/jobs/{uuid4()}/events"))
-        assert answer.status == 503
-        assert read_response is not None
+        assert api.get(f"/jobs/{uuid4()}/events").status_code == 503

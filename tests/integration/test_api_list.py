@@ -67,7 +67,14 @@ def test_jobs_come_newest_first(api: RunningApi) -> None:
 
 
 def test_no_jobs_are_an_empty_page(api: RunningApi) -> None:
-    for query in ("", "?status=SUCCESS", "?status=PENDING", "?task=add", "?task=add&status=FAILURE", "?task=add&status=RETRY"):
+    for query in (
+        "",
+        "?status=SUCCESS",
+        "?status=PENDING",
+        "?task=add",
+        "?task=add&status=FAILURE",
+        "?task=add&status=RETRY",
+    ):
         response = api.get(f"/jobs{query}")
         assert response.json() == {"jobs": [], "next": None}
         assert "link" not in response.headers

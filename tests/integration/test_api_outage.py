@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 import requests
 
+from api.services import BATCH_BUDGET_S
 from api.store import BUDGET_S
 from tests.api_rig import ADD, Hand, RunningApi, make_settings, wait_until
 from tests.engines import EngineProcess
@@ -58,10 +59,17 @@ def ask_all(api: RunningApi, task_id: str) -> list[requests.Response]:
         ("GET", f"/status/{task_id}?wait=30", {}),
         ("GET", f"/jobs/{task_id}", {}),
         ("GET", f"/status/{uuid4()}", {}),
+        ("GET", "/jobs", {}),
+        ("GET", "/jobs?status=PENDING", {}),
+        ("GET", f"/jobs/{task_id}/events", {}),
+        ("POST", "/jobs", {}),
+        ("POST", f"/jobs/{task_id}/cancel", {}),
+        ("POST", f"/jobs/{task_id}/retry", {}),
     ]
 
     def ask(method: str, path: str, headers: dict[str, str]) -> None:
-        body = ADD if method == "POST" else None
+        body: object = {} if path.startswith("/jobs/") else {"task": "add", "args": ADD} if path == "/jobs" else ADD
+        body = body if method == "POST" else None
         answers.append(requests.request(method, api.url + path, json=body, headers=headers, timeout=20))
 
     threads = [threading.Thread(target=ask, args=request) for request in requests_to_send]
@@ -77,9 +85,11 @@ def test_every_request_is_answered_503_in_time(api: RunningApi, migrated_postgre
     task_id = api.submit()
     api.get(f"/jobs/{task_id}")
     api.post("/add", ADD, headers={"Idempotency-Key": "before"})
+    api.get("/jobs")
+    api.post(f"/jobs/{uuid4()}/cancel")
     with outage(migrated_postgres):
         answers = ask_all(api, task_id)
-    assert [answer.status_code for answer in answers] == [503] * 6
+    assert [answer.status_code for answer in answers] == [503] * 12
     assert {answer.json()["code"] for answer in answers} == {"store_unavailable"}
     assert all(int(answer.headers["retry-after"]) > 0 for answer in answers)
     assert max(answer.elapsed.total_seconds() for answer in answers) < LIMIT_S
@@ -185,3 +195,29 @@ def test_full_disk_is_503_at_once(api: RunningApi, hand: Hand) -> None:
     assert answer.elapsed.total_seconds() < 1
     hand.connection.execute("DROP TRIGGER full_disk ON jobs")
     assert api.post("/add", ADD).status_code == 202
+
+
+@OUTAGES
+def test_batch_is_answered_503_within_its_own_limit(
+    api: RunningApi, hand: Hand, migrated_postgres: EngineProcess, outage: Outage
+) -> None:
+    batch = {"jobs": [{"task": "add", "args": ADD}] * 3}
+    assert api.post("/jobs/batch", batch).status_code == 202
+    with outage(migrated_postgres):
+        answer = api.post("/jobs/batch", batch)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert answer.elapsed.total_seconds() < BATCH_BUDGET_S + 1
+    assert api.post("/jobs/batch", batch).status_code == 202
+
+
+def test_accepted_job_is_answered_202_though_the_wait_for_it_fails(
+    api: RunningApi, migrated_postgres: EngineProcess
+) -> None:
+    answers: list[requests.Response] = []
+    sender = threading.Thread(target=lambda: answers.append(api.post("/add", ADD, headers={"Prefer": "wait=30"})))
+    sender.start()
+    wait_until(lambda: api.services.watch.waiter_count == 1, "the job is accepted and waited for")
+    with stopped(migrated_postgres):
+        sender.join(LIMIT_S)
+        assert not sender.is_alive()
+    assert (answers[0].status_code, answers[0].json()["status"]) == (202, "PENDING")

@@ -39,9 +39,9 @@ def cut_array(text: str, limit: int = LIMIT) -> list[str]:
     return elements
 
 
-@given(value=st.dictionaries(st.text(), VALUES, max_size=5), indent=st.sampled_from([None, 1, "\t"]), ascii=st.booleans())
-def test_members_are_cut_as_the_parser_reads_them(value: dict[str, Any], indent: int | str | None, ascii: bool) -> None:
-    text = json.dumps(value, indent=indent, ensure_ascii=ascii)
+@given(value=st.dictionaries(st.text(), VALUES, max_size=5), indent=st.sampled_from([None, 1, "\t"]), is_ascii=st.booleans())
+def test_members_are_cut_as_the_parser_reads_them(value: dict[str, Any], indent: int | str | None, is_ascii: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=is_ascii)
     assert {name: json.loads(part) for name, part in cut_object(f" \r\n{text}\t").items()} == value
 
 

@@ -246,6 +246,7 @@ def test_jobs_are_listed_up_to_the_limit(run: Run, service: FakeService) -> None
     code, output, _ = run("list", "--status", "success", "--task", "add", "--limit", "2")
     assert code == 0
     assert [line.split()[0] for line in output.splitlines()] == [job["task_id"] for job in jobs[:2]]
+    assert [line.split()[-1] for line in output.splitlines()] == ["0", "1"]
     assert service.seen[0].query == {"status": "SUCCESS", "task": "add", "limit": "2"}
 
 
