@@ -22,6 +22,8 @@ LEAVE: Final = load_query("worker", "leave")
 
 INTERVAL_S: Final = 1.0
 RECONNECT_PAUSE_S: Final = 0.5
+#: Messages that were taken ahead are given back when all slots have been busy with one attempt each for so long.
+PATIENCE_S: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -45,6 +47,7 @@ class Heartbeat(threading.Thread):
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._row = {"instance_id": instance_id, "queues": list(queues), "slots": settings.worker_slots}
+        self._slots = settings.worker_slots
         self._file = HeartbeatFile(settings.heartbeat_file)
         self._connection = connection
         self._holdings = holdings
@@ -90,4 +93,5 @@ class Heartbeat(threading.Thread):
         held = self._holdings.held()
         self._connection.execute(BEAT, self._row | {"tokens": list(held)})
         self._interruption.interrupt(self._reports.cancellations(held))
+        self._reports.give_back(self._holdings.take_stuck(self._slots, PATIENCE_S))
         self._file.touch()

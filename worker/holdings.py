@@ -1,5 +1,6 @@
 """The attempts that a worker holds: from the arrival of the message until it is acknowledged."""
 
+import time
 from threading import Lock
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ class Holdings:
     def __init__(self) -> None:
         self._lock = Lock()
         self._requests: dict[UUID, tuple[UUID, ref[Any]]] = {}
+        self._given_back: set[UUID] = set()
 
     def add(self, token: UUID, task_id: UUID, request: Any) -> None:
         """Note a request that arrived."""
@@ -31,6 +33,19 @@ class Holdings:
         with self._lock:
             _, request = self._requests.get(token, (None, None))
         return None if request is None else request()
+
+    def take_stuck(self, slots: int, patience_s: float) -> list[UUID]:
+        """Return the jobs whose messages wait while every slot has been busy for patience_s seconds; each job once."""
+        now = time.time()  # Celery's clock for the start of a request
+        with self._lock:
+            held = [(token, task_id, request()) for token, (task_id, request) in self._requests.items()]
+            busy = sum(1 for *_, request in held if request and request.time_start and now - request.time_start > patience_s)
+            if busy < slots:
+                return []
+            waiting = {token: task_id for token, task_id, request in held if request and not request.time_start}
+            stuck = [task_id for token, task_id in waiting.items() if token not in self._given_back]
+            self._given_back = set(waiting)
+            return stuck
 
     def held(self) -> dict[UUID, UUID]:
         """Return the task_id of each token."""

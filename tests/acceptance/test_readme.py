@@ -1,7 +1,6 @@
 """What the README says works: its task, its commands, its links."""
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.acceptance.reader import Clone, save
 from tests.standalone_run import StandaloneRun
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -30,13 +30,13 @@ def shell(command: str, directory: Path) -> str:
 
 
 def test_its_task_and_its_curl_lines_do_what_it_shows(tmp_path: Path) -> None:
-    (tmp_path / "tasks").mkdir()
-    (tmp_path / "tasks" / "__init__.py").touch()
-    (tmp_path / "tasks" / "arithmetic.py").write_text(blocks("python")[0])
+    clone = Clone(tmp_path, pages=[])
+    for module in clone.path.glob("tasks/[a-z]*.py"):
+        module.unlink()  # what is served is the README's own
+    save(clone.path / "tasks" / "arithmetic.py", blocks("python")[0])
     submit, status = (block for block in blocks("sh") if block.startswith("curl"))
     shown_accepted, shown_status = map(json.loads, blocks("json"))
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    with StandaloneRun(tmp_path, "--workers", "1", environment={"PYTHONPATH": path}) as run:
+    with StandaloneRun(tmp_path, "--workers", "1", environment={"PYTHONPATH": str(clone.path)}) as run:
         host = run.wait_until_ready().url.removeprefix("http://")
         accepted = json.loads(shell(submit.replace("localhost:8000", host), tmp_path))
         task_id = accepted["task_id"]

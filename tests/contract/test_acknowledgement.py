@@ -132,6 +132,19 @@ def test_what_waits_in_a_stopping_worker_is_due_again_at_once(rig: WorkerRig, ma
     assert rig.finished(running).outcomes == ["SUCCESS"]
 
 
+def test_what_waits_behind_a_long_attempt_is_due_again_for_others(rig: WorkerRig, mark: Path) -> None:
+    rig.start_worker()
+    running = rig.submit("ill.sleeps", seconds=4.0, mark=str(mark))
+    wait_for(mark.exists, "the task to run")
+    waiting = [rig.submit("tasks.add", x=n, y=1) for n in range(4)]
+    rig.mark_published(waiting)
+    for task_id in waiting:
+        rig.wait(task_id, lambda row: row.fields["publish_at"] is not None, limit_s=3.0)
+    assert rig.row(running).status == "STARTED"
+    for task_id in waiting:
+        assert rig.finished(task_id).outcomes == ["SUCCESS"]
+
+
 def test_a_killed_pool_process_costs_a_loss_and_the_worker_goes_on(rig: WorkerRig, mark: Path) -> None:
     worker = rig.start_worker()
     task_id = rig.submit("ill.sleeps", seconds=60, mark=str(mark))
