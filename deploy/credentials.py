@@ -3,11 +3,12 @@
 DIRECTORY has one subdirectory per consumer, each a volume that this consumer alone can read:
 
     master/      the passwords; mounted nowhere else
-    postgres/    superuser-password, roles.sql: what its image runs when it makes the database
+    postgres/    superuser-password, and roles.sql, which its image runs when it makes the database
     rabbitmq/    rabbitmq.conf, definitions.json: users, of their passwords only hashes
     migrations/, api/, scheduler/, worker/    database-url, and broker-url for the two that talk to the broker
 
-Each run writes anew, from the passwords in master/, what is missing or has changed with a new version.
+Each run writes anew, from the passwords in master/, what is missing or has changed with a new version. Without those, there
+are new ones, and roles.sql has to be run again.
 """
 
 import hashlib
@@ -75,7 +76,7 @@ def _files(passwords: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _roles(passwords: Mapping[str, str]) -> str:
     r"""Return roles.sql with its variables set; \set is psql's."""
-    variables = [f"\\set {user}_password '{passwords[user]}'\n" for user in DATABASE_USERS]
+    variables = [f"\\set {user}_password '{passwords[user]}'\n" for user in ("postgres", *DATABASE_USERS)]
     return "".join(variables) + (HERE / "roles.sql").read_text()
 
 

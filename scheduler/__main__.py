@@ -29,6 +29,7 @@ from scheduler.republishing import Republishing
 from scheduler.rescue import Rescue
 from scheduler.retention import Retention
 from scheduler.vacuuming import Vacuuming
+from scheduler.windows import Window
 
 EX_CONFIG: Final = 78
 
@@ -50,7 +51,7 @@ def _duties(settings: Settings, instance_id: str) -> list[Duty]:
     connect = partial(make_publisher, settings)
     return [
         Heartbeat(instance_id, HeartbeatFile(settings.heartbeat_file)),
-        Relay(settings.publish_window, BrokerLink(connect)),
+        Relay(partial(Window, settings.publish_window), BrokerLink(connect)),
         Rescue(settings.max_losses, Republishing(connect)),
         Housekeeping(Retention(settings.retention_s), Vacuuming()),
     ]

@@ -15,6 +15,7 @@ _SURVEY: Final = load_query("scheduler", "survey")
 _PROMOTE: Final = load_query("scheduler", "promote")
 _TAKE: Final = load_query("scheduler", "take")
 _MARK: Final = load_query("scheduler", "mark")
+_SLOTS: Final = load_query("scheduler", "slots")
 _RELEASE: Final = load_query("scheduler", "release")
 
 #: A job that was taken and not marked comes due again after this time.
@@ -56,6 +57,11 @@ def survey(connection: Connection[TupleRow]) -> Survey:
     """Look for due and delayed jobs."""
     rows = connection.execute(_SURVEY).fetchall()
     return Survey(tuple(queue for queue, _, is_due in rows if is_due), rows[0][1])
+
+
+def slots(connection: Connection[TupleRow]) -> dict[str, int]:
+    """Return how many slots of workers serve each queue that has some."""
+    return dict(connection.execute(_SLOTS).fetchall())
 
 
 def promote(connection: Connection[TupleRow], limit: int) -> int:

@@ -21,6 +21,8 @@ ROUND_S: Final = 0.01
 #: The same while a window is full: a wake-up then most likely means one more job that has to wait.
 FULL_ROUND_S: Final = 0.05
 BATCH_SIZE: Final = 1000
+#: Workers come and go.
+COUNT_SLOTS_S: Final = 1.0
 #: A queue's turn in a round ends after this many batches, and so does promoting: nothing may starve the rest.
 BATCHES_PER_ROUND: Final = 5
 
@@ -33,11 +35,16 @@ class Relay:
     name = "relay"
     session = due_jobs.SESSION
 
-    def __init__(self, window_limit: int, broker: BrokerLink, clock: Callable[[], float] = time.monotonic) -> None:
-        self._window_limit = window_limit
+    def __init__(
+        self, make_window: Callable[[], Window], broker: BrokerLink, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """make_window makes the window of a queue."""
+        self._make_window = make_window
         self._broker = broker
         self._clock = clock
         self._windows: dict[str, Window] = {}
+        self._slots: dict[str, int] = {}
+        self._slots_at = float("-inf")
 
     def step(self, connection: Connection[TupleRow]) -> float:
         """Do one round and wait until another is worth it."""
@@ -71,8 +78,16 @@ class Relay:
         pauses = [POLL_S]
         if survey.next_delayed_s is not None:
             pauses.append(self._promote(connection) if survey.next_delayed_s <= 0 else survey.next_delayed_s)
+        if survey.due_queues:
+            self._count_slots(connection)
         pauses += [self._relay_queue(connection, publisher, queue) for queue in survey.due_queues]
         return min(pauses)
+
+    def _count_slots(self, connection: Connection[TupleRow]) -> None:
+        now = self._clock()
+        if now - self._slots_at >= COUNT_SLOTS_S:
+            self._slots = due_jobs.slots(connection)
+            self._slots_at = now
 
     def _promote(self, connection: Connection[TupleRow]) -> float:
         for _ in range(BATCHES_PER_ROUND):
@@ -81,7 +96,10 @@ class Relay:
         return 0.0
 
     def _relay_queue(self, connection: Connection[TupleRow], publisher: Publisher, queue: str) -> float:
-        window = self._windows.setdefault(queue, Window(self._window_limit, self._clock))
+        window = self._windows.get(queue)
+        if window is None:
+            window = self._windows[queue] = self._make_window()
+        window.serve(self._slots.get(queue, 0))
         for _ in range(BATCHES_PER_ROUND):
             room = window.room(lambda: publisher.ready(queue))
             if room == 0:

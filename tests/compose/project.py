@@ -14,7 +14,7 @@ from tests.engines import wait_until
 from tests.rabbitmq import free_ports
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FILES: Final = ("docker-compose.yml", "tests/compose/override.yml")
+FILES: Final = (ROOT / "docker-compose.yml", ROOT / "tests/compose/override.yml")
 
 #: These run; the others have done their work when they have ended with 0.
 SERVICES: Final = {"postgres": 1, "rabbitmq": 1, "api": 1, "scheduler": 1, "worker": 4}
@@ -54,16 +54,25 @@ class Project:
         self.image: Final = f"{self.name}:test"
         (port,) = free_ports(1)
         self.client: Final = ApiClient(f"http://127.0.0.1:{port}")
-        self._environment = {**os.environ, "API_PORT": str(port), "TASK_SERVICE_IMAGE": self.image}
+        self._environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_FILE": os.pathsep.join(map(str, FILES)),
+            "API_PORT": str(port),
+            "TASK_SERVICE_IMAGE": self.image,
+        }
 
     def compose(self, *arguments: str, text: str | None = None) -> str:
         """Run docker compose and return what it prints. Raises AssertionError with its words if it fails."""
-        files = [word for file in FILES for word in ("--file", file)]
-        return self._run(["docker", "compose", "--project-name", self.name, *files, *arguments], text)
+        return self._run(["docker", "compose", *arguments], text=text)
 
     def docker(self, *arguments: str) -> str:
         """Run docker; otherwise as compose."""
-        return self._run(["docker", *arguments], None)
+        return self._run(["docker", *arguments])
+
+    def shell(self, line: str, directory: Path) -> str:
+        """Run a line as a user types it; its project is this one. Otherwise as compose."""
+        return self._run(["bash", "-euc", line], directory)
 
     def run_python(self, service: str, program: str) -> str:
         """Run a program in a running container of a service, and return what it prints."""
@@ -98,12 +107,12 @@ class Project:
         counts = {service: sum(found.service == service for found in containers) for service in SERVICES}
         return counts == SERVICES and all(container.is_healthy for container in containers)
 
-    def _run(self, command: list[str], text: str | None) -> str:
+    def _run(self, command: list[str], directory: Path = ROOT, text: str | None = None) -> str:
         outcome = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=directory,
             env=self._environment,
-            input=text if text is not None else "",
+            input=text or "",
             capture_output=True,
             text=True,
             timeout=COMMAND_LIMIT_S,

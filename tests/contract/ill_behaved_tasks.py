@@ -43,6 +43,11 @@ def sleeps(seconds: float, mark: str) -> str:
     return "slept"
 
 
+@shared_task(name="ill.naps")
+def naps(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 @shared_task(name="ill.sleeps_stubbornly")
 def sleeps_stubbornly(seconds: float, mark: str) -> None:
     """Do not listen to the soft limit's signal."""

@@ -21,6 +21,7 @@ from scheduler.brokers import make_publisher
 from scheduler.duty import Duty, DutyRunner
 from scheduler.outage import Outage
 from scheduler.relay import Relay
+from scheduler.windows import Window
 from tests.contract.worker_rig import wait_for
 
 CLAIM = """
@@ -29,6 +30,16 @@ UPDATE live_jobs SET status = 'STARTED', attempts = attempts + 1, token = gen_ra
 WHERE task_id = ANY (%(task_ids)s) AND status IN ('PENDING', 'RETRY')
 RETURNING token
 """
+
+
+class FixedWindow(Window):
+    """Holds always the same number of messages, whoever consumes them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, least=size)
+
+    def serve(self, slots: int) -> None:
+        """Do not care how many do."""
 
 
 class SchedulerRig:
@@ -55,7 +66,7 @@ class SchedulerRig:
     def relay(self, window: int | None = None) -> Relay:
         """Return a relay that is not running yet."""
         broker = BrokerLink(partial(make_publisher, self.settings))
-        return Relay(window or self.settings.publish_window, broker)
+        return Relay(partial(FixedWindow, window or self.settings.publish_window), broker)
 
     @contextmanager
     def running(self, *duties: Duty) -> Iterator[None]:

@@ -15,7 +15,7 @@ from scheduler.broker_link import BrokerLink
 from scheduler.brokers import make_publisher
 from scheduler.brokers.publisher import BrokerUnavailableError, DueJob
 from scheduler.relay import Relay
-from tests.contract.scheduler_rig import SchedulerRig, wait_s
+from tests.contract.scheduler_rig import FixedWindow, SchedulerRig, wait_s
 from tests.contract.worker_rig import WorkerRig, wait_for
 
 
@@ -198,7 +198,7 @@ class StubbornPublisher:
 @pytest.mark.parametrize(("is_away", "confirmed"), [(False, 2), (True, 0)])
 def test_what_was_not_confirmed_is_due_again_at_once(database_rig: SchedulerRig, is_away: bool, confirmed: int) -> None:
     database_rig.accept(4)
-    relay = Relay(100, BrokerLink(lambda: StubbornPublisher(is_away=is_away)))
+    relay = Relay(lambda: FixedWindow(100), BrokerLink(lambda: StubbornPublisher(is_away=is_away)))
     with connect(database_rig.settings, "test") as connection:
         relay.step(connection)
     assert database_rig.count("published_at IS NOT NULL AND publish_at IS NULL") == confirmed
