@@ -71,7 +71,10 @@ class Settings(BaseSettings):
     retention_s: float = Field(7 * 86400.0, gt=0, description="Seconds a finished job is kept")
 
     publish_window: int = Field(
-        1000, ge=1, le=100_000, description="Published, unclaimed jobs per queue; the rest waits in SQL"
+        1000,
+        ge=1,
+        le=100_000,
+        description="Most messages of a queue at the broker, which are those of half a second; the rest waits in SQL",
     )
 
     @field_validator("database_url")

@@ -20,7 +20,10 @@ ASK_AGAIN_S: Final = 1.0
 #: A window that is full is filled up when this share of it has been consumed: larger batches cost less per job.
 REFILL_SHARE: Final = 0.25
 FIRST_LOOK_S: Final = 0.02
+BUSY_LOOK_S: Final = 0.1
 LAST_LOOK_S: Final = 0.5
+#: Nothing is consumed, for the workers are stopped or their jobs are long: the longer, the rarer the looks.
+LOOK_SHARE: Final = 0.05
 #: No pause before a look is longer than this because of the rate alone, which may be thrice as high by now.
 EXPECTED_LOOK_S: Final = TARGET_S / 3
 
@@ -40,6 +43,7 @@ class Window:
         self._is_used_up = False
         self._look_s = FIRST_LOOK_S
         self._next_look_at = float("-inf")
+        self._consumed_at = clock()
 
     @property
     def limit(self) -> int:
@@ -53,7 +57,8 @@ class Window:
     def room(self, ask: Callable[[], int]) -> int:
         """Return how many messages may be published now. ask returns the broker's count of ready messages.
 
-        0: not yet worth a batch. The broker is asked again when it should be, or after pauses that grow from 20 ms to 0.5 s.
+        0: not yet worth a batch. The broker is asked again when it should be, or after pauses that grow from 20 to 100 ms,
+        and to 500 ms while nothing is consumed.
         """
         now = self._clock()
         if now < self._next_look_at:
@@ -67,7 +72,8 @@ class Window:
         missing = self._refill - self._granted
         expected_s = min(EXPECTED_LOOK_S, missing / self._rate_per_s) if self._rate_per_s > 0.0 else 0.0
         self._next_look_at = now + max(self._look_s, expected_s)
-        self._look_s = min(LAST_LOOK_S, self._look_s * 2)
+        longest_s = min(LAST_LOOK_S, max(BUSY_LOOK_S, LOOK_SHARE * (now - self._consumed_at)))
+        self._look_s = min(longest_s, self._look_s * 2)
         return 0
 
     @property
@@ -96,7 +102,9 @@ class Window:
         """Learn how much was consumed since the last look. What others have published since then hides some of it."""
         elapsed_s = now - self._asked_at
         if self._bound is not None and 0.0 < elapsed_s < math.inf:
-            consumed_per_s = max(0, self._bound - ready) / elapsed_s
+            consumed = max(0, self._bound - ready)
+            self._consumed_at = now if consumed else self._consumed_at
+            consumed_per_s = consumed / elapsed_s
             self._rate_per_s += (consumed_per_s - self._rate_per_s) * (1.0 - math.exp(-elapsed_s / MEMORY_S))
             if ready == 0 and self._is_used_up:
                 # The workers may have waited for more: who consumes all at once is not seen to consume faster.

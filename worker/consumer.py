@@ -52,7 +52,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:  # noqa: ARG002  # Celery's signature
         """A rolling deployment: other workers may know the task, so the job is due again later."""
-        message.ack_log_error(log, self.connection_errors)
+        message.ack()
         headers = message.headers
         try:
             unknown = UnknownTask(UUID(headers["id"]), int(headers["series"]), str(headers["task"]))
@@ -64,4 +64,4 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  # Celery's signature
         """Only the scheduler publishes; anything else is not a job."""
         log.warning(Event.JOB_DROPPED, reason="not a Celery message", headers=repr(message.headers)[:500])
-        message.ack_log_error(log, self.connection_errors)
+        message.ack()

@@ -12,7 +12,8 @@ import psycopg
 from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
 
 NAME: Final = "experiment"
-TABLES: Final = (Path(__file__).parents[2] / "core/migrations/versions/0001_jobs.sql").read_text()
+VERSIONS: Final = Path(__file__).parents[2] / "core/migrations/versions"
+TABLES: Final = "\n".join(path.read_text() for path in sorted(VERSIONS.glob("*.sql")))
 #: As libpq takes it in `options`; also in a URL, where the drivers under test read it.
 SEARCH_PATH: Final = f"-c search_path={NAME}"
 

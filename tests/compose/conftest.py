@@ -11,6 +11,7 @@ from tests.compose.project import Project
 
 FIGURES: Final = pytest.StashKey[list[str]]()
 HAS_FAILED: Final = pytest.StashKey[bool]()
+IS_HURT: Final = pytest.StashKey[bool]()
 REASON: Final = "docker compose does not work here"
 
 
@@ -28,10 +29,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Note a failure, for the logs at the end."""
+    """Note a failure, for the next test and for the logs at the end."""
     report = yield
     if report.failed:
-        item.config.stash[HAS_FAILED] = True
+        item.config.stash[HAS_FAILED] = item.config.stash[IS_HURT] = True
     return report
 
 
@@ -41,8 +42,18 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
     return pytestconfig.stash.setdefault(FIGURES, [])
 
 
+@pytest.fixture
+def project(pytestconfig: pytest.Config, only_project: Project) -> Project:
+    """The service, healthy also if the test before has failed in the middle of something."""
+    if pytestconfig.stash.get(IS_HURT, False):
+        only_project.compose("up", "--detach")
+        only_project.wait_until_healthy()
+        pytestconfig.stash[IS_HURT] = False
+    return only_project
+
+
 @pytest.fixture(scope="session")
-def project(pytestconfig: pytest.Config, figures: list[str]) -> Iterator[Project]:
+def only_project(pytestconfig: pytest.Config, figures: list[str]) -> Iterator[Project]:
     """The whole service, built and started by the commands that a user types, and healthy."""
     if not _is_compose_usable():
         pytest.skip(REASON)

@@ -60,4 +60,4 @@ class Adapter(Contestant):
 
     def clear(self) -> None:
         """Locked in the order in which the parts lock them."""
-        self._database.execute("TRUNCATE live_jobs, jobs, attempts")
+        self._database.execute("TRUNCATE live_jobs, jobs, attempts, finished_jobs")
