@@ -1,4 +1,5 @@
-# One image for every part: api, scheduler, worker, migrations, credentials and the demo client.
+# One image for every part: api, scheduler, worker, migrations and the demo client. A small one, `credentials`, for what the
+# engines start after: were it the same, new code would restart them too.
 
 FROM python:3.13-slim AS builder
 COPY requirements.txt requirements-client.txt /build/
@@ -7,7 +8,12 @@ RUN python -m venv --without-pip /opt/venv \
         -r /build/requirements.txt -r /build/requirements-client.txt
 WORKDIR /app
 COPY . .
-RUN rm requirements*.txt && python -m compileall -q .
+RUN rm -r requirements*.txt deploy && python -m compileall -q .
+
+FROM python:3.13-slim AS credentials
+WORKDIR /app
+COPY deploy deploy
+CMD ["python", "-m", "deploy.credentials", "/credentials"]
 
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="task-service" \

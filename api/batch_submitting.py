@@ -42,7 +42,10 @@ class BatchSubmission:
         key = read_key(fields)
         text = decode(await read_json(fields, request.receive, self._settings.batch_body_limit_bytes))
         turn, ids = Turn(), BatchIds.new()
-        asked = await self._read(self._reader.cutter(text), ids, turn)
+        asked = await self.read(self._reader.cutter(text), ids, turn)
+        if key is not None and any(item.key is not None for item in asked):
+            message = "cannot be combined with the header Idempotency-Key; send one of them"
+            raise refuse_member("idempotency_key", message)
         await self._backlog.admit(len(asked))
         task_ids, is_replayed = await self._accept(asked, ids, key, turn)
         headers = {"idempotency-replayed": "true"} if is_replayed else {}
@@ -53,13 +56,9 @@ class BatchSubmission:
     ) -> tuple[Sequence[UUID], bool]:
         """Return the ids in the order of the batch, and whether earlier requests made all of these jobs."""
         jobs = [item.job for item in asked]
-        has_keys = any(item.key is not None for item in asked)
         if key is not None:
-            if has_keys:
-                message = "cannot be combined with the header Idempotency-Key; send one of them"
-                raise refuse_member("idempotency_key", message)
             return await self._writer.accept_as_one(jobs, ids, key, await _fingerprint_all(asked, turn))
-        if not has_keys:
+        if all(item.key is None for item in asked):
             await self._writer.accept(jobs)
             return [job.task_id for job in jobs], False
         requests = []
@@ -70,7 +69,8 @@ class BatchSubmission:
                 requests.append(KeyedJob(item.job, item.key, mark, ("body", "jobs", index, "idempotency_key")))
         return await self._writer.accept_each(jobs, requests)
 
-    async def _read(self, cutter: JsonCutter, ids: BatchIds, turn: Turn) -> list[AskedJob]:
+    async def read(self, cutter: JsonCutter, ids: BatchIds, turn: Turn) -> list[AskedJob]:
+        """Return the jobs of a body. Raises MalformedError, InvalidArgumentsError."""
         asked: list[AskedJob] | None = None
         is_batch = cutter.enter("{")
         while is_batch and (name := cutter.next_member()) is not None:

@@ -15,9 +15,8 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
-        # An acknowledgement that fails must end the connection, as it would not be noticed otherwise: kombu's Redis transport
-        # goes on counting the message as taken, and stops to ask for more when its prefetch limit is reached, for ever.
-        # Celery only logs errors that are named here.
+        # An acknowledgement that fails must end the connection: kombu's Redis transport goes on counting the message as
+        # taken, and at its prefetch limit it never asks again, nor notices. Celery only logs errors that are named here.
         self._connection_errors = ()
         self.token = uuid4()
         self._request_dict["token"] = str(self.token)

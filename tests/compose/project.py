@@ -90,9 +90,9 @@ class Project:
         wait_until(self.client.is_ready, HEALTH_LIMIT_S, "the api is ready")
 
     def remove(self) -> None:
-        """Remove containers, networks, volumes and the image."""
+        """Remove containers, networks, volumes and images."""
         self.compose("--profile", "client", "down", "--volumes", "--remove-orphans", "--timeout", "5")
-        self.docker("image", "rm", "--force", self.image)
+        self.docker("image", "rm", "--force", self.image, f"{self.image}-credentials")
 
     def image_sizes_mb(self) -> tuple[int, int]:
         """Return the size of the image, and what of it is not the base image's."""

@@ -108,6 +108,25 @@ def test_pages_far_from_the_newest_cost_no_more(database_url: str) -> None:
         asyncio.run(scenario(connection))
 
 
+def test_task_that_no_job_has_is_not_looked_for_among_all_jobs(database_url: str) -> None:
+    """Where all jobs are of one task, the primary key looks as good as the index on tasks."""
+
+    async def scenario(connection: psycopg.Connection[Any]) -> None:
+        observed = Observed(database_url, connection)
+        fill(connection, ROWS, 10, analyze=False)
+        connection.execute("DELETE FROM jobs WHERE task <> 'tasks.add'")
+        connection.execute("VACUUM (ANALYZE) jobs")
+        for task in ("tasks.add", "tasks.none"):
+            for _ in range(PREPARATIONS):
+                _, scans, tuples = await observed.count(PageRequest(LIMIT, task=task))
+                assert scans == 0
+                assert tuples < 40 * LIMIT
+        await observed.close()
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        asyncio.run(scenario(connection))
+
+
 def test_no_index_knows_what_a_claim_or_an_outcome_changes(database_url: str) -> None:
     """An index on such a column, or one whose condition names it, would turn each of these updates into index writes."""
     with psycopg.connect(database_url, autocommit=True) as connection:
