@@ -48,6 +48,7 @@ class BatchSubmission:
             raise refuse_member("idempotency_key", message)
         await self._backlog.admit(len(asked))
         task_ids, is_replayed = await self._accept(asked, ids, key, turn)
+        await turn.offer()
         headers = {"idempotency-replayed": "true"} if is_replayed else {}
         return Response(render_batch(task_ids), 202, headers, "application/json")
 

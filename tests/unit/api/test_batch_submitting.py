@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -54,7 +55,7 @@ def test_ids_follow_each_other_and_the_first_says_them_all() -> None:
 
 def test_batches_of_one_process_follow_each_other() -> None:
     batches = [BatchIds.new() for _ in range(100)]
-    assert all(first[16_383] < second[0] for first, second in zip(batches, batches[1:], strict=False))
+    assert all(first[16_383] < second[0] for first, second in pairwise(batches))
 
 
 @given(text=st.text(alphabet='{}[]":,jobstakrgx01 \\\n', max_size=60))
