@@ -90,7 +90,6 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_create_missing_queues": False,
         "worker_prefetch_multiplier": settings.prefetch,
         "worker_concurrency": settings.worker_slots,
-        "worker_lost_wait": 0.5,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts_level": "INFO",
         # Remote control, events, gossip and mingle need queues of their own and time of the worker's main loop.

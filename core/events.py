@@ -30,6 +30,7 @@ class Event(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_DRAINING = "worker.draining"
     WORKER_DRAINED = "worker.drained"
+    WORKER_FAILED = "worker.failed"
     JOB_CLAIMED = "job.claimed"
     JOB_DROPPED = "job.dropped"
     JOB_FINISHED = "job.finished"

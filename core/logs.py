@@ -10,6 +10,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from core.console_lines import ConsoleLines
 from core.settings import Settings
 
 #: Loggers whose lines our own events say better, and without arguments in them; up to which level they are silent.
@@ -73,14 +74,7 @@ def _renderers(settings: Settings) -> list[Processor]:
         # without the frames' local variables, which may be arguments of a job or the URLs of the engines
         plain = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
         return [plain, structlog.processors.JSONRenderer()]
-    return [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR")),
-            pad_event_to=20,
-            sort_keys=False,
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-    ]
+    return [ConsoleLines(colours=sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR")))]
 
 
 def _name_part(part: str) -> Processor:

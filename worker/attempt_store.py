@@ -46,8 +46,8 @@ class AttemptStore:
     def claim(self, task_id: UUID, series: int, token: UUID) -> Claim | None:
         """Take the job for this attempt. None: it is not ours to run, drop the message."""
         parameters = {"task_id": task_id, "series": series, "token": token, "worker": self._worker}
-        row = self._connection.execute(CLAIM, parameters).fetchone()
-        return None if row is None else Claim(*row[:5])
+        rows = self._connection.execute(CLAIM, parameters)
+        return Claim(*rows[0][:5]) if rows else None
 
     def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
         """Write the outcome and return the job's status. None: the attempt was fenced, another one owns the job by now."""
@@ -56,19 +56,19 @@ class AttemptStore:
                 values = {"status": Status.SUCCESS, "result": result, "error": None, "traceback": None}
             case Failed(error, traceback):
                 values = {"status": Status.FAILURE, "result": None, "error": error, "traceback": _shorten(traceback)}
-        row = self._connection.execute(FINISH, _identity(attempt) | values).fetchone()
-        return None if row is None else Status(row[0])
+        rows = self._connection.execute(FINISH, _identity(attempt) | values)
+        return Status(rows[0][0]) if rows else None
 
     def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> Status | None:
         """Make the job due again after delay_s seconds and return its status, REVOKED if it was cancelled. None: fenced."""
         parameters = {"error": error, "traceback": _shorten(traceback), "delay_s": max(0.0, delay_s)}
-        row = self._connection.execute(RETRY, _identity(attempt) | parameters).fetchone()
-        return None if row is None else Status(row[0])
+        rows = self._connection.execute(RETRY, _identity(attempt) | parameters)
+        return Status(rows[0][0]) if rows else None
 
     def retries_before(self, attempt: Attempt) -> int | None:
         """Return how many attempts of the job failed before this one; None: fenced."""
-        row = self._connection.execute(RETRIES, _identity(attempt)).fetchone()
-        return None if row is None else int(row[0])
+        rows = self._connection.execute(RETRIES, _identity(attempt))
+        return int(rows[0][0]) if rows else None
 
     def progress(self, attempt: Attempt, progress: str) -> None:
         """Write how far the attempt has come; `progress` is JSON text."""
@@ -77,8 +77,8 @@ class AttemptStore:
     def lose(self, attempt: Attempt, error: str, max_losses: int) -> bool | None:
         """Count the attempt as lost. True: that was the job's last; False: it is due again; None: fenced."""
         parameters = {"task_ids": [attempt.task_id], "tokens": [attempt.token], "error": error, "max_losses": max_losses}
-        row = self._connection.execute(LOSE, parameters).fetchone()
-        return None if row is None else bool(row[1])
+        rows = self._connection.execute(LOSE, parameters)
+        return bool(rows[0][1]) if rows else None
 
     def hand_back(self, held: Mapping[UUID, UUID]) -> list[UUID]:
         """Make the jobs (task_id by token) that still run here due again, at no cost; return those that did."""
@@ -101,10 +101,10 @@ class AttemptStore:
 
     def state_of(self, task_id: UUID) -> tuple[str, Any]:
         """Return status and result (else the error) of a job, decoded; PENDING for one that is not known, as Celery does."""
-        row = self._connection.execute(STATUS, {"task_ids": [task_id]}).fetchone()
-        if row is None:
+        rows = self._connection.execute(STATUS, {"task_ids": [task_id]})
+        if not rows:
             return Status.PENDING, None
-        status, result, error = row[3:6]
+        status, result, error = rows[0][3:6]
         return status, json.loads(result or error or "null")
 
     def accept(self, job: NewJob) -> None:

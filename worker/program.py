@@ -14,6 +14,7 @@ from core.celery_app import ServiceApp, consume_from, make_app
 from core.events import Event
 from core.registry import Registry, load_registry
 from core.settings import Settings
+from worker.acknowledgements import Acknowledgements
 from worker.attempt_store import AttemptStore
 from worker.connection import LazyConnection, PatientConnection
 from worker.consumer import Consumer
@@ -45,7 +46,6 @@ def run_worker(settings: Settings) -> int:
         drain=Drain(heartbeat, settings.drain_s),
         hostname=f"{name}@{socket.gethostname()}",
         pool_cls=TaskPool,
-        optimization="fair",
         loglevel=settings.log_level,
         quiet=True,
     )
@@ -85,6 +85,7 @@ def _load(settings: Settings) -> tuple[ServiceApp, Registry]:
 def _plug_in_parent(app: ServiceApp, settings: Settings, instance_id: str, queues: tuple[str, ...]) -> Heartbeat:
     connection = LazyConnection(settings, instance_id, PARENT_STATEMENT_TIMEOUT_S)
     app.holdings = Holdings()
+    app.acknowledgements = Acknowledgements(max(1, settings.worker_slots * settings.prefetch // 2))
     app.reports = ParentReports(settings, AttemptStore(connection, instance_id), Retrying(settings, Random()), app.tasks)
     app.recorder = app.reports
     return Heartbeat(settings, instance_id, queues, connection=connection, holdings=app.holdings, reports=app.reports)

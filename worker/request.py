@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 
 
 class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
@@ -13,21 +14,30 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
     before the pool process claims with it.
     """
 
+    acknowledged: bool
+
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
-        # An acknowledgement that fails must end the connection: kombu's Redis transport goes on counting the message as
-        # taken, and at its prefetch limit it never asks again, nor notices. Celery only logs errors that are named here.
-        self._connection_errors = ()
         self.token = uuid4()
         self._request_dict["token"] = str(self.token)
         self.app.holdings.add(self.token, UUID(self.id), self)
+        self.app.acknowledgements.arrive(message)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
+        """Only acknowledge what the pool process reports: it has recorded the outcome, whatever was raised."""
+        if return_ok:
+            task_ready(self)
+            self.acknowledge()
+        else:
+            super().on_failure(exc_info, send_failed_event)
 
     def acknowledge(self) -> None:
         """Acknowledge the message: the outcome is recorded, or on its way through the heartbeat."""
-        super().acknowledge()
+        if not self.acknowledged:
+            self.acknowledged = True
+            self.app.acknowledgements.finish(self._message)
         self.app.holdings.discard(self.token)
 
     def reject(self, requeue: bool = False) -> None:  # noqa: ARG002  # Celery's signature
         """Acknowledge it all the same: the row decides whether the job runs again, never the broker."""
-        super().acknowledge()
-        self.app.holdings.discard(self.token)
+        self.acknowledge()

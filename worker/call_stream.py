@@ -1,0 +1,58 @@
+"""The pipe between a worker and one of its pool processes: pickled objects, each behind its length."""
+
+import pickle
+import struct
+from socket import socket
+from typing import Any, Final
+
+_LENGTH: Final = struct.Struct("!I")
+_CHUNK_BYTES: Final = 65_536
+
+
+class CallStream:
+    """One end of a connected socket. Both ends belong to us, so what comes is trusted."""
+
+    def __init__(self, endpoint: socket) -> None:
+        self._socket = endpoint
+        self._received = bytearray()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for an event loop."""
+        return self._socket.fileno()
+
+    def send(self, value: Any) -> None:
+        """Send a value in one system call. Raises OSError when nobody reads, pickle.PicklingError or TypeError."""
+        content = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+        self._socket.sendall(_LENGTH.pack(len(content)) + content)
+
+    def receive(self) -> Any:
+        """Wait for a value and return it. Raises EOFError when the other end is gone."""
+        while not self.is_complete():
+            if not self.read():
+                raise EOFError("the other end is gone")
+        return self.take()
+
+    def read(self) -> bool:
+        """Read once what is there, waiting if there is nothing. False: the other end is gone."""
+        try:
+            chunk = self._socket.recv(_CHUNK_BYTES)
+        except ConnectionResetError:
+            chunk = b""
+        self._received += chunk
+        return bool(chunk)
+
+    def is_complete(self) -> bool:
+        """Whether a whole value has been read."""
+        received = self._received
+        return len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]
+
+    def take(self) -> Any:
+        """Return the value that has been read."""
+        end = _LENGTH.size + _LENGTH.unpack_from(self._received)[0]
+        value = pickle.loads(memoryview(self._received)[_LENGTH.size : end])  # noqa: S301  # from our own process
+        self._received = self._received[end:]
+        return value
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()

@@ -1,0 +1,180 @@
+"""A slot of the pool: one process that runs one call at a time, and what the worker knows of it."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, Final
+
+from billiard import get_context
+from billiard.common import human_status
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
+
+from worker.call_stream import CallStream
+
+#: A pool process that does not take its call within this time is stopped or stuck, and is replaced.
+SEND_LIMIT_S: Final = 5.0
+
+#: The first value that a pool process sends: it is ready for calls.
+READY: Final = "ready"
+
+_FORK: Final = get_context("fork")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What Celery asks the pool to run, and whom to tell. Times in seconds; None: no limit."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    on_accepted: Callable[[int, float], None]
+    on_success: Callable[[Any], None]
+    on_failure: Callable[[ExceptionInfo], None]
+    on_timeout: Callable[[bool, float], None]
+    soft_limit_s: float | None
+    limit_s: float | None
+
+
+class Slot:
+    """A pool process, as its worker sees it. `call` is what it runs at present."""
+
+    def __init__(self, initialize: Callable[[], None], others: Iterable["Slot"]) -> None:
+        """Fork the process. `others` are the slots whose descriptors it must not keep open."""
+        ours, theirs = socket.socketpair()
+        ours.settimeout(SEND_LIMIT_S)
+        self.stream = CallStream(ours)
+        self.call: Call | None = None
+        self.is_ready = False
+        self._started_at = 0.0
+        self._is_warned = False
+        self._is_timed_out = False
+        inherited = [self.stream, *(other.stream for other in others)]
+        self._process = _FORK.Process(target=_serve, args=(theirs, inherited, initialize), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it waits for a call."""
+        return self.is_ready and self.call is None
+
+    def start(self, call: Call) -> None:
+        """Give the process a call. Raises OSError if it is gone or does not take it."""
+        self.stream.send((call.function, call.args))
+        self.call, self._started_at, self._is_warned = call, time.monotonic(), False
+        call.on_accepted(self._process.pid, self._started_at)
+
+    def deadline(self) -> float | None:
+        """Return when enforce_limits() has to be called next, in time.monotonic()'s seconds."""
+        if self.call is None or self._is_timed_out:
+            return None
+        limit_s = self.call.limit_s if self._is_warned or self.call.soft_limit_s is None else self.call.soft_limit_s
+        return None if limit_s is None else self._started_at + limit_s
+
+    def enforce_limits(self) -> None:
+        """Raise SoftTimeLimitExceeded in a call that has passed its soft limit; kill its process at the hard one."""
+        deadline = self.deadline()
+        if self.call is None or deadline is None or time.monotonic() < deadline:
+            return
+        if self.call.soft_limit_s is not None and not self._is_warned:
+            self._is_warned = True
+            self.signal(signal.SIGUSR1)
+            self.call.on_timeout(True, self.call.soft_limit_s)
+        else:
+            self._is_timed_out = True
+            self.signal(signal.SIGKILL)
+
+    def finish(self) -> Callable[[], None]:
+        """Take the value that the process has sent; the slot is free then. Return what tells Celery about the call."""
+        value = self.stream.take()
+        call, self.call = self.call, None
+        if call is None:
+            self.is_ready = True
+            return _nothing
+        succeeded, result, self.is_ready = value
+        return partial(call.on_success if succeeded else call.on_failure, result)
+
+    def bury(self) -> None:
+        """Wait for the end of a process that has closed its stream, and tell Celery about the call that went with it."""
+        self.stream.close()
+        self._process.join(SEND_LIMIT_S)
+        if self._process.is_alive():
+            self.signal(signal.SIGKILL)
+            self._process.join()
+        call, self.call = self.call, None
+        if call is not None and self._is_timed_out:
+            call.on_timeout(False, call.limit_s or 0.0)
+        elif call is not None:
+            call.on_failure(_lost(human_status(self._process.exitcode)))
+
+    def dismiss(self) -> None:
+        """Let the process end after what it runs."""
+        self.stream.close()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the process a signal, if it still lives."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _lost(how: str) -> ExceptionInfo:
+    try:
+        raise WorkerLostError(f"its process ended early: {how}")  # noqa: TRY301  # billiard makes it of what is being handled
+    except WorkerLostError:
+        return ExceptionInfo()
+
+
+def _serve(endpoint: socket.socket, inherited: Iterable[CallStream], initialize: Callable[[], None]) -> None:
+    """Run in the pool process: one call after the other, until the worker closes its end.
+
+    After each it sends whether the call returned, what it returned or raised, and whether it is ready for another.
+    """
+    for stream in inherited:
+        stream.close()
+    initialize()
+    soft_limit = _SoftLimit()
+    stream = CallStream(endpoint)
+    stream.send(READY)
+    while True:
+        try:
+            function, args = stream.receive()
+        except EOFError:
+            return
+        try:
+            with soft_limit:
+                value = True, function(*args), True
+        except (SystemExit, KeyboardInterrupt):
+            stream.send((False, ExceptionInfo(), False))
+            raise
+        except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
+            value = False, ExceptionInfo(), True
+        stream.send(value)
+
+
+class _SoftLimit:
+    """Lets the worker's signal raise SoftTimeLimitExceeded, but only in a call."""
+
+    def __init__(self) -> None:
+        self._is_armed = False
+        signal.signal(signal.SIGUSR1, self._raise)
+
+    def __enter__(self) -> None:
+        self._is_armed = True
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_armed = False
+
+    def _raise(self, _number: int, _frame: FrameType | None) -> None:
+        if self._is_armed:
+            self._is_armed = False
+            raise SoftTimeLimitExceeded
