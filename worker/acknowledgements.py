@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from kombu.asynchronous import get_event_loop
 from kombu.transport.virtual import Channel as VirtualChannel
 
 #: An acknowledgement waits for others for so long. Should it get lost, the row is the truth: the next delivery is dropped.
@@ -19,10 +18,15 @@ class Acknowledgements:
     def __init__(self, limit: int) -> None:
         """At most `limit` acknowledgements wait."""
         self._limit = limit
+        self._hub: Any = None
         self._channel: Any = None
         self._open: dict[Any, Any] = {}  # messages by delivery tag, in the order of their arrival
         self._finished: set[Any] = set()
         self._is_due = False
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Use this event loop from now on; called for each connection to the broker."""
+        self._hub = hub
 
     def arrive(self, message: Any) -> None:
         """Note a message that has to be acknowledged later."""
@@ -37,14 +41,11 @@ class Acknowledgements:
         if message.channel is not self._channel:
             return
         self._finished.add(message.delivery_tag)
-        hub = get_event_loop()
-        if hub is None:
-            return
         if len(self._finished) == self._limit:
-            hub.call_soon(self.flush)
+            self._hub.call_soon(self.flush)
         elif not self._is_due:
             self._is_due = True
-            hub.call_later(PATIENCE_S, self.flush)
+            self._hub.call_later(PATIENCE_S, self.flush)
 
     def flush(self) -> None:
         """Acknowledge what is finished. AMQP takes all up to a message in one frame."""

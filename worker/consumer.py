@@ -43,6 +43,11 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             """Shut the steps down in order, as Celery's own blueprint does."""
             self.send_all(parent, "shutdown")
 
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Get ready for the messages of a new connection."""
+        self.app.acknowledgements.register_with_event_loop(hub)
+        super().register_with_event_loop(hub)
+
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""
         if state.should_stop is not None:

@@ -22,6 +22,7 @@ import uvloop
 
 from benchmarks.experiments.schema import NAME, SEARCH_PATH, accept, connect, database_url, fresh_tables
 from core.queries import load_query
+from worker.connection import Statements
 
 CLAIM: Final = load_query("worker", "claim")
 FINISH: Final = load_query("worker", "finish")
@@ -41,6 +42,11 @@ def psycopg_3() -> Execute:
         return cursor.fetchall() if cursor.description else [None] * cursor.rowcount
 
     return execute
+
+
+def libpq() -> Execute:
+    """What the worker does."""
+    return Statements(connect()).execute
 
 
 def psycopg_2() -> Execute:
@@ -135,7 +141,7 @@ def main(count: int) -> None:
     synchronous = CLAIM.replace(ASYNCHRONOUS, "")
     assert synchronous != CLAIM
     cases = [
-        *product((psycopg_3, psycopg_2, asyncpg), ((CLAIM, "asynchronous"),), (1, 4)),
+        *product((psycopg_3, libpq, psycopg_2, asyncpg), ((CLAIM, "asynchronous"),), (1, 4)),
         *product((psycopg_3,), ((synchronous, "synchronous"),), (1, 4)),
     ]
     rounds = [[measure(make, claim, processes, count) for make, (claim, _), processes in cases] for _ in range(3)]

@@ -1,0 +1,286 @@
+"""The pool with real processes: each call ends once, whatever becomes of its process."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
+from celery.worker import state
+from kombu.asynchronous.semaphore import LaxBoundedSemaphore
+
+from worker.pool import MAX_STILLBIRTHS, TaskPool
+from worker.slot import Slot
+
+LIMIT_S = 10.0
+
+
+class Loop:
+    """As much of kombu's event loop as the pool uses."""
+
+    def __init__(self) -> None:
+        self.readers: dict[int, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+        self.timers: list[tuple[float, Callable[..., Any], tuple[Any, ...]]] = []
+
+    def add_reader(self, descriptor: int, callback: Callable[..., Any], *args: Any) -> None:
+        self.readers[descriptor] = callback, args
+
+    def remove(self, descriptor: int) -> None:
+        del self.readers[descriptor]
+
+    def call_later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
+        self.timers.append((time.monotonic() + delay_s, callback, args))
+
+    def run_until(self, is_reached: Callable[[], Any]) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not is_reached():
+            assert time.monotonic() < deadline, "waited in vain"
+            for descriptor in select.select(list(self.readers), [], [], 0.01)[0]:
+                callback, args = self.readers[descriptor]
+                callback(*args)
+            due = [timer for timer in self.timers if timer[0] <= time.monotonic()]
+            self.timers = [timer for timer in self.timers if timer not in due]
+            for _, callback, args in due:
+                callback(*args)
+
+
+class Acknowledgements:
+    def __init__(self) -> None:
+        self.flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+@dataclass
+class App:
+    acknowledgements: Acknowledgements = field(default_factory=Acknowledgements)
+
+
+@dataclass
+class Ending:
+    """What Celery was told about one call."""
+
+    pid: int = 0
+    returned: list[Any] = field(default_factory=list)
+    raised: list[BaseException] = field(default_factory=list)
+    timeouts: list[tuple[bool, float]] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.returned or self.raised or (False, 0.2) in self.timeouts)
+
+
+class Rig:
+    def __init__(self, slots: int) -> None:
+        self.app = App()
+        self.loop = Loop()
+        self.pool = TaskPool(slots, app=self.app, initargs=(), semaphore=LaxBoundedSemaphore(slots))
+        self.pool.start()
+        self.pool.register_with_event_loop(self.loop)
+
+    def apply(
+        self, function: Callable[..., Any], *args: Any, soft: float | None = None, hard: float | None = None
+    ) -> Ending:
+        ending = Ending()
+
+        def accept(pid: int, _at: float) -> None:
+            ending.pid = pid
+
+        self.pool.apply_async(
+            function,
+            args=args,
+            accept_callback=accept,
+            callback=ending.returned.append,
+            error_callback=lambda info: ending.raised.append(getattr(info.exception, "exc", info.exception)),
+            timeout_callback=lambda is_soft, limit_s: ending.timeouts.append((is_soft, limit_s)),
+            soft_timeout=soft,
+            timeout=hard,
+            correlation_id="1",
+        )
+        return ending
+
+    def run(self, *endings: Ending) -> None:
+        self.loop.run_until(lambda: all(ending.is_over for ending in endings))
+
+
+@pytest.fixture
+def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
+    rig = Rig(1)
+    yield rig
+    rig.pool.terminate()
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def kill_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ignore_the_soft_limit() -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline:
+        try:
+            time.sleep(LIMIT_S)
+        except SoftTimeLimitExceeded:
+            continue
+
+
+def test_call_runs_in_another_process_and_its_result_comes_back(rig: Rig) -> None:
+    ending = rig.apply(os.getpid)
+    rig.run(ending)
+    assert ending.returned == [ending.pid]
+    assert ending.pid != os.getpid()
+
+
+def test_large_values_pass_both_ways(rig: Rig) -> None:
+    text = "x" * 3_000_000
+    ending = rig.apply(str.upper, text)
+    rig.run(ending)
+    assert ending.returned == [text.upper()]
+
+
+def test_more_calls_than_slots_run_in_their_order(rig: Rig) -> None:
+    endings = [rig.apply(abs, -number) for number in range(20)]
+    rig.run(*endings)
+    assert [ending.returned for ending in endings] == [[number] for number in range(20)]
+
+
+def test_exception_comes_back_and_the_process_goes_on(rig: Rig) -> None:
+    first, second = rig.apply(fail, "no"), rig.apply(os.getpid)
+    rig.run(first, second)
+    assert [repr(error) for error in first.raised] == ["ValueError('no')"]
+    assert second.returned == [first.pid]
+
+
+@pytest.mark.parametrize(("end", "error"), [(leave, SystemExit), (kill_itself, WorkerLostError)])
+def test_process_that_ends_is_replaced_and_only_its_own_call_suffers(
+    rig: Rig, end: Callable[[], None], error: type[BaseException]
+) -> None:
+    first, second = rig.apply(end), rig.apply(os.getpid)
+    rig.run(first, second)
+    assert [type(raised) for raised in first.raised] == [error]
+    assert second.returned == [second.pid]
+    assert second.pid != first.pid
+
+
+def test_soft_limit_raises_in_the_call(rig: Rig) -> None:
+    ending, after = rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0), rig.apply(os.getpid)
+    rig.run(ending, after)
+    assert [type(raised) for raised in ending.raised] == [SoftTimeLimitExceeded]
+    assert ending.timeouts == [(True, 0.1)]
+    assert after.returned == [ending.pid]
+
+
+def test_hard_limit_ends_the_process(rig: Rig) -> None:
+    ending, after = rig.apply(ignore_the_soft_limit, soft=0.1, hard=0.2), rig.apply(os.getpid)
+    rig.run(ending, after)
+    assert ending.timeouts == [(True, 0.1), (False, 0.2)]
+    assert not ending.raised
+    assert after.pid != ending.pid
+
+
+def test_limit_of_a_later_call_may_come_sooner(rig: Rig) -> None:
+    rig.run(rig.apply(abs, 1, hard=60.0))
+    ending = rig.apply(time.sleep, LIMIT_S, hard=0.2)
+    rig.run(ending)
+    assert ending.timeouts == [(False, 0.2)]
+
+
+def test_limits_hold_after_the_event_loop_was_cleared(rig: Rig) -> None:
+    ending = rig.apply(time.sleep, LIMIT_S, hard=0.2)
+    rig.loop.run_until(lambda: ending.pid)
+    rig.loop.readers.clear()
+    rig.loop.timers.clear()
+    rig.pool.register_with_event_loop(rig.loop)
+    rig.run(ending)
+    assert ending.timeouts == [(False, 0.2)]
+
+
+def test_soft_limit_that_comes_too_late_does_no_harm(rig: Rig) -> None:
+    first = rig.apply(os.getpid)
+    rig.run(first)
+    os.kill(first.pid, signal.SIGUSR1)
+    second = rig.apply(os.getpid)
+    rig.run(second)
+    assert second.returned == first.returned
+
+
+def test_idle_process_that_is_killed_is_replaced(rig: Rig) -> None:
+    first = rig.apply(os.getpid)
+    rig.run(first)
+    os.kill(first.pid, signal.SIGKILL)
+    second = rig.apply(os.getpid)
+    rig.run(second)
+    assert second.returned == [second.pid] or [type(raised) for raised in second.raised] == [WorkerLostError]
+    third = rig.apply(os.getpid)
+    rig.run(third)
+    assert third.returned == [third.pid]
+
+
+def test_flush_forgets_what_has_not_begun(rig: Rig) -> None:
+    running, waiting = rig.apply(time.sleep, 0.2), rig.apply(os.getpid)
+    rig.loop.run_until(lambda: running.pid)
+    rig.pool.flush()
+    after = rig.apply(os.getpid)
+    rig.run(running, after)
+    assert not waiting.is_over
+
+
+def test_stop_waits_for_what_runs_and_leaves_no_process(rig: Rig) -> None:
+    ending = rig.apply(time.sleep, 0.3)
+    rig.loop.run_until(lambda: ending.pid)
+    rig.pool.stop()
+    assert ending.returned == [None]
+    assert rig.app.acknowledgements.flushes == 1
+    os.waitpid(ending.pid, 0)
+
+
+def test_stop_enforces_the_limits(rig: Rig) -> None:
+    ending = rig.apply(ignore_the_soft_limit, soft=0.1, hard=0.2)
+    rig.loop.run_until(lambda: ending.pid)
+    rig.pool.stop()
+    assert ending.timeouts == [(True, 0.1), (False, 0.2)]
+
+
+def test_processes_that_never_get_ready_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "should_stop", None)
+    births = []
+    fork = TaskPool._fork
+
+    def count_and_fork(pool: TaskPool) -> Slot:
+        births.append(1)
+        return fork(pool)
+
+    monkeypatch.setattr("worker.pool.process_initializer", kill_itself)
+    monkeypatch.setattr(TaskPool, "_fork", count_and_fork)
+    rig = Rig(1)
+    rig.loop.run_until(lambda: state.should_stop)
+    assert state.should_stop == os.EX_SOFTWARE
+    assert len(births) == MAX_STILLBIRTHS + 1
+    rig.pool.terminate()
+
+
+def test_callback_that_raises_does_not_stop_the_pool(rig: Rig) -> None:
+    rig.pool.apply_async(
+        os.getpid,
+        args=(),
+        accept_callback=lambda *_: None,
+        callback=fail,
+        error_callback=fail,
+        timeout_callback=lambda *_: None,
+    )
+    ending = rig.apply(os.getpid)
+    rig.run(ending)
+    assert ending.returned
