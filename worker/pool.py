@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 from celery.concurrency.base import BasePool
-from celery.concurrency.prefork import process_initializer
+from celery.concurrency.prefork import process_destructor, process_initializer
 from celery.worker import state
 
 from core.events import Event
@@ -24,6 +24,9 @@ from worker.slot import Call, Slot
 
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
 MAX_STILLBIRTHS: Final = 5
+
+#: How long idle processes may take to end: tasks may have connected to Celery's signal worker_process_shutdown.
+PARTING_LIMIT_S: Final = 2.0
 
 log = structlog.get_logger()
 
@@ -90,21 +93,24 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
                     self._read(slot)
             for slot in running:
                 slot.enforce_limits()
-        self._dismiss()
+        self._dismiss(PARTING_LIMIT_S)
         with suppress(Exception):  # the broker may be away; what is not acknowledged comes again and is dropped
             self.app.acknowledgements.flush()
 
     def on_terminate(self) -> None:
         """Let the processes go, whatever they do."""
-        self._dismiss()
+        self._dismiss(0.0)
 
-    def _dismiss(self) -> None:
+    def _dismiss(self, limit_s: float) -> None:
         slots, self._slots = self._slots, []
         for slot in slots:
             slot.dismiss()
+        deadline = time.monotonic() + limit_s
+        for slot in slots:
+            slot.wait(max(0.0, deadline - time.monotonic()))
 
     def _fork(self) -> Slot:
-        return Slot(partial(process_initializer, *self.options["initargs"]), self._slots)
+        return Slot(partial(process_initializer, *self.options["initargs"]), process_destructor, self._slots)
 
     def _watch(self, slot: Slot) -> None:
         if self._hub is not None:

@@ -24,6 +24,9 @@ SEND_LIMIT_S: Final = 5.0
 #: The first value that a pool process sends: it is ready for calls.
 READY: Final = "ready"
 
+Initialize = Callable[[], None]
+Finalize = Callable[[int, int], None]
+
 _FORK: Final = get_context("fork")
 
 
@@ -44,8 +47,13 @@ class Call:
 class Slot:
     """A pool process, as its worker sees it. `call` is what it runs at present."""
 
-    def __init__(self, initialize: Callable[[], None], others: Iterable["Slot"]) -> None:
-        """Fork the process. `others` are the slots whose descriptors it must not keep open."""
+    def __init__(
+        self, initialize: Callable[[], None], finalize: Callable[[int, int], None], others: Iterable["Slot"]
+    ) -> None:
+        """Fork the process, which calls `initialize` first and `finalize` last, with its pid and exit code.
+
+        `others` are the slots whose descriptors it must not keep open.
+        """
         ours, theirs = socket.socketpair()
         ours.settimeout(SEND_LIMIT_S)
         self.stream = CallStream(ours)
@@ -55,7 +63,7 @@ class Slot:
         self._is_warned = False
         self._is_timed_out = False
         inherited = [self.stream, *(other.stream for other in others)]
-        self._process = _FORK.Process(target=_serve, args=(theirs, inherited, initialize), daemon=True)
+        self._process = _FORK.Process(target=_serve, args=(theirs, inherited, initialize, finalize), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -97,7 +105,8 @@ class Slot:
         if call is None:
             self.is_ready = True
             return _nothing
-        succeeded, result, self.is_ready = value
+        succeeded, result, is_ready = value
+        self.is_ready = is_ready and not self._is_timed_out
         return partial(call.on_success if succeeded else call.on_failure, result)
 
     def bury(self) -> None:
@@ -117,6 +126,10 @@ class Slot:
         """Let the process end after what it runs."""
         self.stream.close()
 
+    def wait(self, limit_s: float) -> None:
+        """Wait for the end of a process that was dismissed."""
+        self._process.join(limit_s)
+
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it still lives."""
         with suppress(ProcessLookupError):
@@ -134,16 +147,29 @@ def _lost(how: str) -> ExceptionInfo:
         return ExceptionInfo()
 
 
-def _serve(endpoint: socket.socket, inherited: Iterable[CallStream], initialize: Callable[[], None]) -> None:
-    """Run in the pool process: one call after the other, until the worker closes its end.
-
-    After each it sends whether the call returned, what it returned or raised, and whether it is ready for another.
-    """
+def _serve(
+    endpoint: socket.socket,
+    inherited: Iterable[CallStream],
+    initialize: Initialize,
+    finalize: Finalize,
+) -> None:
+    """Run in the pool process until the worker closes its end, or a call asks to exit."""
     for stream in inherited:
         stream.close()
     initialize()
+    code = os.EX_OK
+    try:
+        _run_calls(CallStream(endpoint))
+    except BaseException:
+        code = os.EX_SOFTWARE
+        raise
+    finally:
+        finalize(os.getpid(), code)
+
+
+def _run_calls(stream: CallStream) -> None:
+    """Run one call after the other. Sends whether it returned, what it returned or raised, whether another may come."""
     soft_limit = _SoftLimit()
-    stream = CallStream(endpoint)
     stream.send(READY)
     while True:
         try:

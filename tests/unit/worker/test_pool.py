@@ -6,10 +6,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
+from celery import signals
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
@@ -77,9 +79,13 @@ class Ending:
 
 class Rig:
     def __init__(self, slots: int) -> None:
+        self._slots = slots
         self.app = App()
+        self.start()
+
+    def start(self) -> None:
         self.loop = Loop()
-        self.pool = TaskPool(slots, app=self.app, initargs=(), semaphore=LaxBoundedSemaphore(slots))
+        self.pool = TaskPool(self._slots, app=self.app, initargs=(), semaphore=LaxBoundedSemaphore(self._slots))
         self.pool.start()
         self.pool.register_with_event_loop(self.loop)
 
@@ -103,6 +109,10 @@ class Rig:
             correlation_id="1",
         )
         return ending
+
+    def restart(self) -> None:
+        self.pool.terminate()
+        self.start()
 
     def run(self, *endings: Ending) -> None:
         self.loop.run_until(lambda: all(ending.is_over for ending in endings))
@@ -244,7 +254,39 @@ def test_stop_waits_for_what_runs_and_leaves_no_process(rig: Rig) -> None:
     rig.pool.stop()
     assert ending.returned == [None]
     assert rig.app.acknowledgements.flushes == 1
-    os.waitpid(ending.pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(ending.pid, 0)
+
+
+def test_process_says_good_bye_with_celerys_signal(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "good-bye"
+
+    def say_good_bye(pid: int, exitcode: int, **_: Any) -> None:
+        path.write_text(f"{pid} {exitcode}")
+
+    signals.worker_process_shutdown.connect(say_good_bye)
+    try:
+        rig.restart()
+    finally:
+        signals.worker_process_shutdown.disconnect(say_good_bye)
+    ending = rig.apply(os.getpid)
+    rig.run(ending)
+    rig.pool.stop()
+    assert path.read_text() == f"{ending.pid} 0"
+
+
+def test_call_that_ends_as_its_limit_strikes_is_told_and_the_next_gets_a_new_process(rig: Rig) -> None:
+    ending = rig.apply(time.sleep, 0.1, hard=0.2)
+    rig.loop.run_until(lambda: ending.pid)
+    time.sleep(0.4)  # the loop stands still meanwhile
+    (slot,) = rig.pool._slots
+    slot.enforce_limits()
+    after = rig.apply(os.getpid)
+    rig.run(ending, after)
+    assert ending.returned == [None]
+    assert after.returned == [after.pid]
+    assert after.pid != ending.pid
+    assert after.timeouts == []
 
 
 def test_stop_enforces_the_limits(rig: Rig) -> None:
