@@ -27,13 +27,12 @@ class Acknowledgements:
     def register_with_event_loop(self, hub: Any) -> None:
         """Use this event loop from now on; called for each connection to the broker."""
         self._hub = hub
+        self._follow(None)
 
     def arrive(self, message: Any) -> None:
         """Note a message that has to be acknowledged later."""
         if message.channel is not self._channel:
-            self._channel, self._is_due = message.channel, False
-            self._open.clear()
-            self._finished.clear()
+            self._follow(message.channel)
         self._open[message.delivery_tag] = message
 
     def finish(self, message: Any) -> None:
@@ -45,7 +44,8 @@ class Acknowledgements:
             self._hub.call_soon(self.flush)
         elif not self._is_due:
             self._is_due = True
-            self._hub.call_later(PATIENCE_S, self.flush)
+            # By way of call_soon: of what a timer raises, the loop lets out only some.
+            self._hub.call_later(PATIENCE_S, self._hub.call_soon, self.flush)
 
     def flush(self) -> None:
         """Acknowledge what is finished. AMQP takes all up to a message in one frame."""
@@ -61,3 +61,8 @@ class Acknowledgements:
             last.ack(multiple=True)
         for tag in finished:
             self._open.pop(tag).ack()
+
+    def _follow(self, channel: Any) -> None:
+        self._channel, self._is_due = channel, False
+        self._open.clear()
+        self._finished.clear()

@@ -47,11 +47,20 @@ class CallStream:
         return len(received) >= _LENGTH.size and len(received) >= _LENGTH.size + _LENGTH.unpack_from(received)[0]
 
     def take(self) -> Any:
-        """Return the value that has been read."""
+        """Return the value that has been read. Raises whatever its class raises when it is made again."""
         end = _LENGTH.size + _LENGTH.unpack_from(self._received)[0]
-        value = pickle.loads(memoryview(self._received)[_LENGTH.size : end])  # noqa: S301  # from our own process
-        self._received = self._received[end:]
-        return value
+        content = bytes(self._received[_LENGTH.size : end])
+        del self._received[:end]
+        return pickle.loads(content)  # noqa: S301  # from our own process
+
+    @staticmethod
+    def survives(value: Any) -> bool:
+        """Whether a value arrives at the other end. Some exceptions can be pickled, but not made again."""
+        try:
+            pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))  # noqa: S301  # our own value
+        except Exception:  # noqa: BLE001  # a foreign class may raise anything
+            return False
+        return True
 
     def close(self) -> None:
         """Close this end."""

@@ -3,6 +3,8 @@
 import re
 import time
 from functools import lru_cache
+from itertools import count
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -43,19 +45,22 @@ class Statements:
         self.connection = connection
         self._transformer = Transformer(connection)
         self._prepared: dict[str, Prepared] = {}
+        self._numbers = count()
+        self._lock = Lock()
 
     def execute(self, query: str, parameters: dict[str, Any]) -> list[TupleRow]:
         """Run a statement with %(name)s placeholders, whose types PostgreSQL infers. Raises psycopg.Error."""
-        prepared = self._prepared.get(query) or self._prepare(query)
-        values = [parameters[name] for name in prepared.parameters]
-        texts: Any = self._transformer.dump_sequence(values, prepared.formats)  # None for NULL, which psycopg's types forgot
-        result = self._check(self.connection.pgconn.exec_prepared(prepared.name, texts))
-        self._transformer.set_pgresult(result)
-        return self._transformer.load_rows(0, result.ntuples, tuple)
+        with self._lock:
+            prepared = self._prepared.get(query) or self._prepare(query)
+            values = [parameters[name] for name in prepared.parameters]
+            texts: Any = self._transformer.dump_sequence(values, prepared.formats)  # psycopg's types forget None, for NULL
+            result = self._check(self.connection.pgconn.exec_prepared(prepared.name, texts))
+            self._transformer.set_pgresult(result)
+            return self._transformer.load_rows(0, result.ntuples, tuple)
 
     def _prepare(self, query: str) -> Prepared:
         text, names = positional(query)
-        prepared = Prepared(f"statement_{len(self._prepared)}".encode(), names, [PyFormat.TEXT] * len(names))
+        prepared = Prepared(f"statement_{next(self._numbers)}".encode(), names, [PyFormat.TEXT] * len(names))
         self._check(self.connection.pgconn.prepare(prepared.name, text))
         self._prepared[query] = prepared
         return prepared
@@ -89,6 +94,10 @@ class LazyConnection:
         except UNAVAILABLE:
             self.close()
             raise
+
+    def renew(self) -> None:
+        """Use a new connection from now on; a statement that another thread still runs keeps the old one."""
+        self._statements = None
 
     def close(self) -> None:
         """Close the connection, if there is one."""

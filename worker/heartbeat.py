@@ -80,6 +80,8 @@ class Heartbeat(threading.Thread):
         """Write what is left, hand back what is held, leave. Gives up after timeout_s seconds without a database."""
         self._stopping.set()
         self.join(timeout_s)
+        if self.is_alive():
+            self._connection.renew()  # the thread is in the middle of a statement
         try:
             self._reports.write()
             self._reports.hand_back(self._holdings.held())

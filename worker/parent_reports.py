@@ -120,7 +120,10 @@ class ParentReports:
     def _lose(self, attempt: Attempt, reason: str) -> None:
         error = error_json("WorkerLost", f"the process that ran it vanished: {reason}")
         is_last = self._store.lose(attempt, error, self._max_losses)
-        if is_last is not None:
+        if is_last is None:
+            # It may have died before it could claim: nothing was lost then but the message.
+            self._store.give_back([attempt.task_id])
+        else:
             log.warning(Event.JOB_LOST, **_fields(attempt), reason=reason, is_finished=is_last)
 
     def _time_out(self, attempt: Attempt, limit_s: float) -> None:

@@ -4,6 +4,7 @@ Celery's own prefork pool serves many settings and systems; for a short task it 
 one does what this service needs: a call goes to a process that waits for it, in one write, and its end comes back in one.
 """
 
+import math
 import os
 import signal
 import time
@@ -25,6 +26,11 @@ from worker.slot import Call, Slot
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
 MAX_STILLBIRTHS: Final = 5
 
+REFILL_PAUSE_S: Final = 1.0
+
+#: While the running calls end, this often the broker hears from the worker.
+STOPPING_INTERVAL_S: Final = 1.0
+
 #: How long idle processes may take to end: tasks may have connected to Celery's signal worker_process_shutdown.
 PARTING_LIMIT_S: Final = 2.0
 
@@ -43,8 +49,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._stillbirths = 0
         self._alarm_at: float | None = None
         self._slots: list[Slot] = []
-        for _ in range(self.limit):
-            self._slots.append(self._fork())
+        for index in range(self.limit):
+            self._slots.append(self._fork(index))
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Watch the processes; called for each connection to the broker, which clears the loop."""
@@ -69,6 +75,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         **_: Any,
     ) -> None:
         """Run a call as soon as a slot is free."""
+        if self._state != self.RUN:
+            return  # the worker stops; the broker keeps the message
         call = Call(target, args, accept_callback, callback, error_callback, timeout_callback, soft_timeout, timeout)
         self._calls.append(call)
         self._start_calls()
@@ -83,19 +91,28 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
 
     def on_stop(self) -> None:
         """Wait for the running calls, under their limits, then let the processes go."""
-        self._hub = None
+        hub, self._hub = self._hub, None
+        self._calls.clear()
         while running := [slot for slot in self._slots if slot.call is not None]:
             deadlines = [deadline for slot in running if (deadline := slot.deadline()) is not None]
-            limit_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            limit_s = min(max(0.0, min(deadlines, default=math.inf) - time.monotonic()), STOPPING_INTERVAL_S)
             readable = wait([slot.stream.fileno() for slot in running], limit_s)
             for slot in running:
                 if slot.stream.fileno() in readable:
                     self._read(slot)
             for slot in running:
                 slot.enforce_limits()
+            self._keep_connected(hub)
         self._dismiss(PARTING_LIMIT_S)
-        with suppress(Exception):  # the broker may be away; what is not acknowledged comes again and is dropped
+        self._keep_connected(None)
+
+    def _keep_connected(self, hub: Any) -> None:
+        """Do what Celery's loop did until the stop: heartbeats for the broker, and acknowledgements."""
+        # The broker may be away; what is not acknowledged comes again and is dropped.
+        with suppress(Exception):
             self.app.acknowledgements.flush()
+            if hub is not None:
+                hub.fire_timers()
 
     def on_terminate(self) -> None:
         """Let the processes go, whatever they do."""
@@ -109,8 +126,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         for slot in slots:
             slot.wait(max(0.0, deadline - time.monotonic()))
 
-    def _fork(self) -> Slot:
-        return Slot(partial(process_initializer, *self.options["initargs"]), process_destructor, self._slots)
+    def _fork(self, index: int) -> Slot:
+        return Slot(index, partial(process_initializer, *self.options["initargs"]), process_destructor, self._slots)
 
     def _watch(self, slot: Slot) -> None:
         if self._hub is not None:
@@ -124,11 +141,16 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         if not slot.stream.is_complete():
             return
         was_ready = slot.is_ready
-        tell = slot.finish()
+        try:
+            tell = slot.finish()
+        except Exception:
+            log.exception(Event.WORKER_FAILED, reason="a pool process sent what cannot be read; it is replaced")
+            slot.signal(signal.SIGKILL)
+            return
         self._stillbirths = 0
-        # The next call first: the process shall not wait while the last one is acknowledged.
-        self._go_on(is_freed=was_ready)
+        # Before the next call begins: a request that is not acknowledged is the one that its process runs.
         self._tell(tell)
+        self._go_on(is_freed=was_ready)
 
     def _replace(self, slot: Slot) -> None:
         """Bury a process that is gone, and fork another."""
@@ -144,9 +166,21 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             log.error(Event.WORKER_FAILED, reason="its pool processes die before they are ready", hint="see the lines above")
             state.should_stop = os.EX_SOFTWARE
             return
-        self._slots.append(self._fork())
-        self._watch(self._slots[-1])
+        self._refill(slot.index)
         self._go_on(is_freed=was_running)
+
+    def _refill(self, index: int) -> None:
+        """Fork a process in the place of one that is gone; if there is no memory for it, later."""
+        if self._hub is None:
+            return
+        try:
+            self._slots.append(self._fork(index))
+        except OSError as error:
+            log.warning(Event.WORKER_FAILED, reason=f"no pool process could be forked: {error}", hint="it is tried again")
+            self._hub.call_later(REFILL_PAUSE_S, self._refill, index)
+            return
+        self._watch(self._slots[-1])
+        self._set_alarm()
 
     def _tell(self, tell: Callable[[], None]) -> None:
         try:
@@ -156,7 +190,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
 
     def _go_on(self, is_freed: bool) -> None:
         self._start_calls()
-        if is_freed:
+        if is_freed and self._hub is not None:
             self.options["semaphore"].release()
 
     def _start_calls(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -20,7 +21,11 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
         super().__init__(message, **options)
         self.token = uuid4()
         self._request_dict["token"] = str(self.token)
-        self.app.holdings.add(self.token, UUID(self.id), self)
+        try:
+            task_id = UUID(self.id)
+        except ValueError as error:
+            raise InvalidTaskError(f"{self.id!r} is not a job's id") from error  # Celery drops the message
+        self.app.holdings.add(self.token, task_id, self)
         self.app.acknowledgements.arrive(message)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -28,8 +33,19 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
         if return_ok:
             task_ready(self)
             self.acknowledge()
-        else:
+            return
+        try:
             super().on_failure(exc_info, send_failed_event)
+        finally:
+            self.acknowledge()
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        """Acknowledge at the hard limit also when a handler of the task's own raises."""
+        try:
+            super().on_timeout(soft, timeout)
+        finally:
+            if not soft:
+                self.acknowledge()
 
     def acknowledge(self) -> None:
         """Acknowledge the message: the outcome is recorded, or on its way through the heartbeat."""

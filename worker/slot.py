@@ -21,6 +21,12 @@ from worker.call_stream import CallStream
 #: A pool process that does not take its call within this time is stopped or stuck, and is replaced.
 SEND_LIMIT_S: Final = 5.0
 
+#: A process that has closed its stream ends within this time, or is killed.
+BURIAL_LIMIT_S: Final = 1.0
+
+#: A pool process has so long to get ready, worker_process_init's receivers included.
+START_LIMIT_S: Final = 60.0
+
 #: The first value that a pool process sends: it is ready for calls.
 READY: Final = "ready"
 
@@ -47,23 +53,25 @@ class Call:
 class Slot:
     """A pool process, as its worker sees it. `call` is what it runs at present."""
 
-    def __init__(
-        self, initialize: Callable[[], None], finalize: Callable[[int, int], None], others: Iterable["Slot"]
-    ) -> None:
+    def __init__(self, index: int, initialize: Initialize, finalize: Finalize, others: Iterable["Slot"]) -> None:
         """Fork the process, which calls `initialize` first and `finalize` last, with its pid and exit code.
 
-        `others` are the slots whose descriptors it must not keep open.
+        index: the number of the process in the pool, from 0. `others` are the slots whose descriptors it must not keep
+        open.
         """
+        self.index = index
         ours, theirs = socket.socketpair()
         ours.settimeout(SEND_LIMIT_S)
         self.stream = CallStream(ours)
         self.call: Call | None = None
         self.is_ready = False
-        self._started_at = 0.0
+        self._born_at = self._started_at = time.monotonic()
         self._is_warned = False
         self._is_timed_out = False
         inherited = [self.stream, *(other.stream for other in others)]
         self._process = _FORK.Process(target=_serve, args=(theirs, inherited, initialize, finalize), daemon=True)
+        self._process.index = index
+        self._process.name = f"ForkPoolWorker-{index + 1}"
         self._process.start()
         theirs.close()
 
@@ -80,17 +88,22 @@ class Slot:
 
     def deadline(self) -> float | None:
         """Return when enforce_limits() has to be called next, in time.monotonic()'s seconds."""
-        if self.call is None or self._is_timed_out:
+        if self._is_timed_out:
             return None
+        if self.call is None:
+            return None if self.is_ready else self._born_at + START_LIMIT_S
         limit_s = self.call.limit_s if self._is_warned or self.call.soft_limit_s is None else self.call.soft_limit_s
         return None if limit_s is None else self._started_at + limit_s
 
     def enforce_limits(self) -> None:
-        """Raise SoftTimeLimitExceeded in a call that has passed its soft limit; kill its process at the hard one."""
+        """Raise SoftTimeLimitExceeded in a call that has passed its soft limit; kill its process at the hard one.
+
+        A process that does not get ready is killed as well.
+        """
         deadline = self.deadline()
-        if self.call is None or deadline is None or time.monotonic() < deadline:
+        if deadline is None or time.monotonic() < deadline:
             return
-        if self.call.soft_limit_s is not None and not self._is_warned:
+        if self.call is not None and self.call.soft_limit_s is not None and not self._is_warned:
             self._is_warned = True
             self.signal(signal.SIGUSR1)
             self.call.on_timeout(True, self.call.soft_limit_s)
@@ -112,10 +125,10 @@ class Slot:
     def bury(self) -> None:
         """Wait for the end of a process that has closed its stream, and tell Celery about the call that went with it."""
         self.stream.close()
-        self._process.join(SEND_LIMIT_S)
+        self.wait(BURIAL_LIMIT_S)
         if self._process.is_alive():
             self.signal(signal.SIGKILL)
-            self._process.join()
+            self.wait(BURIAL_LIMIT_S)
         call, self.call = self.call, None
         if call is not None and self._is_timed_out:
             call.on_timeout(False, call.limit_s or 0.0)
@@ -127,8 +140,13 @@ class Slot:
         self.stream.close()
 
     def wait(self, limit_s: float) -> None:
-        """Wait for the end of a process that was dismissed."""
-        self._process.join(limit_s)
+        """Wait up to limit_s seconds for the process to end.
+
+        Not with join(), which also waits for what the process has forked.
+        """
+        deadline = time.monotonic() + limit_s
+        while self._process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def signal(self, number: signal.Signals) -> None:
         """Send the process a signal, if it still lives."""
@@ -147,6 +165,13 @@ def _lost(how: str) -> ExceptionInfo:
         return ExceptionInfo()
 
 
+def _unsendable(value: Any) -> ExceptionInfo:
+    try:
+        raise TypeError(f"it cannot be sent from the pool process to its worker: {value!r:.500}")  # noqa: TRY301  # as above
+    except TypeError:
+        return ExceptionInfo()
+
+
 def _serve(
     endpoint: socket.socket,
     inherited: Iterable[CallStream],
@@ -156,6 +181,9 @@ def _serve(
     """Run in the pool process until the worker closes its end, or a call asks to exit."""
     for stream in inherited:
         stream.close()
+    # What a task forks must not hold our end open: the worker would not notice our death.
+    os.register_at_fork(after_in_child=endpoint.close)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the worker's own handler drains the worker
     initialize()
     code = os.EX_OK
     try:
@@ -184,7 +212,7 @@ def _run_calls(stream: CallStream) -> None:
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
             value = False, ExceptionInfo(), True
-        stream.send(value)
+        stream.send(value if stream.survives(value) else (False, _unsendable(value[1]), True))
 
 
 class _SoftLimit:

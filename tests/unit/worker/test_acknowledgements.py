@@ -25,8 +25,16 @@ class Loop:
     def call_soon(self, callback: Any) -> None:
         self.soon.append(callback)
 
-    def call_later(self, _delay_s: float, callback: Any) -> None:
-        self.later.append(callback)
+    def call_later(self, _delay_s: float, callback: Any, *args: Any) -> None:
+        self.later.append((callback, args))
+
+    def run(self) -> None:
+        for callback, args in self.later:
+            callback(*args)
+        for callback in self.soon:
+            callback()
+        self.later.clear()
+        self.soon.clear()
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def test_one_frame_up_to_the_first_that_still_runs(loop: Loop, ended: list[int],
         acknowledgements.finish(messages[tag - 1])
     assert messages[0].channel == []
     assert len(loop.later) == 1
-    loop.later[0]()
+    loop.run()
     assert sorted(messages[0].channel) == sent
 
 
@@ -95,12 +103,19 @@ def test_messages_of_a_lost_connection_are_left_to_the_broker(loop: Loop) -> Non
     acknowledgements = acknowledging(loop, limit=2)
     old = arrive(acknowledgements, 2)
     acknowledgements.finish(old[0])
-    loop = Loop()  # as with a new connection
-    acknowledgements.register_with_event_loop(loop)
+    acknowledgements.register_with_event_loop(loop)  # as with a new connection
     new = arrive(acknowledgements, 2)
     acknowledgements.finish(old[1])
     acknowledgements.finish(new[0])
-    for callback in loop.later:
-        callback()
+    loop.run()
     assert old[0].channel == []
     assert new[0].channel == [(1, True)]
+
+
+def test_what_ends_after_the_connection_was_lost_is_not_sent_on_the_old_one(loop: Loop) -> None:
+    acknowledgements = acknowledging(loop, limit=2)
+    old = arrive(acknowledgements, 2)
+    acknowledgements.register_with_event_loop(loop)
+    acknowledgements.finish(old[0])
+    loop.run()
+    assert old[0].channel == []

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ class Loop:
 
     def remove(self, descriptor: int) -> None:
         del self.readers[descriptor]
+
+    def fire_timers(self) -> None:
+        """Timers are run_until()'s."""
 
     def call_later(self, delay_s: float, callback: Callable[..., Any], *args: Any) -> None:
         self.timers.append((time.monotonic() + delay_s, callback, args))
@@ -253,7 +257,7 @@ def test_stop_waits_for_what_runs_and_leaves_no_process(rig: Rig) -> None:
     rig.loop.run_until(lambda: ending.pid)
     rig.pool.stop()
     assert ending.returned == [None]
-    assert rig.app.acknowledgements.flushes == 1
+    assert rig.app.acknowledgements.flushes >= 1
     with pytest.raises(ProcessLookupError):
         os.kill(ending.pid, 0)
 
@@ -301,16 +305,16 @@ def test_processes_that_never_get_ready_end_the_worker(monkeypatch: pytest.Monke
     births = []
     fork = TaskPool._fork
 
-    def count_and_fork(pool: TaskPool) -> Slot:
-        births.append(1)
-        return fork(pool)
+    def count_and_fork(pool: TaskPool, index: int) -> Slot:
+        births.append(index)
+        return fork(pool, index)
 
     monkeypatch.setattr("worker.pool.process_initializer", kill_itself)
     monkeypatch.setattr(TaskPool, "_fork", count_and_fork)
     rig = Rig(1)
     rig.loop.run_until(lambda: state.should_stop)
     assert state.should_stop == os.EX_SOFTWARE
-    assert len(births) == MAX_STILLBIRTHS + 1
+    assert births == [0] * (MAX_STILLBIRTHS + 1)
     rig.pool.terminate()
 
 
@@ -326,3 +330,89 @@ def test_callback_that_raises_does_not_stop_the_pool(rig: Rig) -> None:
     ending = rig.apply(os.getpid)
     rig.run(ending)
     assert ending.returned
+
+
+class StubbornError(Exception):
+    """It can be pickled, but not made again."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def raise_stubborn() -> None:
+    raise StubbornError("no", 1)
+
+
+def return_stubborn() -> Exception:
+    return StubbornError("no", 1)
+
+
+@pytest.mark.parametrize("function", [raise_stubborn, return_stubborn, Lock])
+def test_what_cannot_be_sent_is_told_as_a_failure(rig: Rig, function: Callable[[], Any]) -> None:
+    ending, after = rig.apply(function), rig.apply(os.getpid)
+    rig.run(ending, after)
+    assert [type(raised) for raised in ending.raised] in ([TypeError], [StubbornError])
+    assert after.returned == [ending.pid]
+
+
+def fork_a_sleeper_and_die(path: Path) -> None:
+    sleeper = os.fork()
+    if sleeper == 0:
+        time.sleep(LIMIT_S)
+        os._exit(0)
+    path.write_text(str(sleeper))
+    kill_itself()
+
+
+def test_death_is_noticed_though_a_grandchild_lives_on(rig: Rig, tmp_path: Path) -> None:
+    begun_at = time.monotonic()
+    ending = rig.apply(fork_a_sleeper_and_die, tmp_path / "pid")
+    rig.run(ending)
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert [type(raised) for raised in ending.raised] == [WorkerLostError]
+    assert time.monotonic() - begun_at < LIMIT_S / 2
+
+
+def test_process_that_does_not_get_ready_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("worker.slot.START_LIMIT_S", 0.3)
+    mark = tmp_path / "mark"
+
+    def hang_once() -> None:
+        if not mark.exists():
+            mark.touch()
+            time.sleep(LIMIT_S)
+
+    monkeypatch.setattr("worker.pool.process_initializer", hang_once)
+    rig = Rig(1)
+    ending = rig.apply(os.getpid)
+    rig.run(ending)
+    assert ending.returned == [ending.pid]
+    rig.pool.terminate()
+
+
+def test_fork_that_fails_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.pool.REFILL_PAUSE_S", 0.1)
+    fork, failures = TaskPool._fork, [OSError("no memory"), OSError("no memory")]
+
+    def fail_twice(pool: TaskPool, index: int) -> Slot:
+        if failures:
+            raise failures.pop()
+        return fork(pool, index)
+
+    monkeypatch.setattr(TaskPool, "_fork", fail_twice)
+    killed, after = rig.apply(kill_itself), rig.apply(os.getpid)
+    rig.run(killed, after)
+    assert after.returned == [after.pid]
+
+
+def test_stopping_pool_begins_no_call(rig: Rig) -> None:
+    running = rig.apply(time.sleep, 0.2)
+    rig.loop.run_until(lambda: running.pid)
+    waiting = rig.apply(os.getpid)
+    rig.pool.close()
+    late = rig.apply(os.getpid)
+    rig.pool.stop()
+    assert running.returned == [None]
+    assert not waiting.is_over
+    assert not late.is_over
