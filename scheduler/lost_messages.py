@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 #: Unclaimed for less than this is no reason to worry; and the broker must have had nothing ready for as long.
-PATIENCE_S: Final = 10.0
+PATIENCE_S: Final = 5.0
 #: Jobs that were published so much later are running: the queue is in order, so the older message has left it.
 OVERTAKEN_BY: Final = timedelta(seconds=30)
 
