@@ -69,6 +69,8 @@ class ServiceTask(Task):  # type: ignore[misc]  # Celery has no types
         if limit is not None and request.retries >= limit:
             _raise(exc or MaxRetriesExceededError(f"Can't retry {self.name}[{request.id}] after {limit} retries"))
         delay_s = _delay_s(countdown, eta, self.default_retry_delay)
+        # Celery hands the request to the result backend, but not the Retry.
+        request.retry_delay_s = delay_s
         reason = Retry(exc=exc, when=delay_s)
         if throw:
             raise reason from exc

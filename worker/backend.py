@@ -41,7 +41,9 @@ class OutcomeBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
             case states.SUCCESS, _:
                 return self._success(result)
             case states.RETRY, _:
-                return RetryWanted(exception_json(result) or "null", traceback, getattr(request, "retry_delay_s", None))
+                # set by ServiceTask.retry(); a task may raise Celery's Retry itself
+                delay_s = getattr(request, "retry_delay_s", None)
+                return RetryWanted(exception_json(result) or "null", traceback, delay_s)
             case _, TimeLimitExceeded():
                 return TimedOut(float(result.args[0]) if result.args else 0.0)
             case states.REVOKED, _:

@@ -26,7 +26,8 @@ class Retrying:
         is_covered = isinstance(error, tuple(getattr(task, "autoretry_for", ()))) and not isinstance(
             error, tuple(getattr(task, "dont_autoretry_for", ()))
         )
-        limit = getattr(task, "retry_kwargs", {}).get("max_retries", task.max_retries)
+        options = getattr(task, "retry_kwargs", {})
+        limit = options.get("max_retries", task.max_retries)
         if is_covered and (limit is None or retries_before < limit):
-            return RetryWanted(error_text, None, task.default_retry_delay)
+            return RetryWanted(error_text, None, options.get("countdown", task.default_retry_delay))
         return Failed(error_text)

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,50 @@ def calls_a_group() -> None:
     from celery import group
 
     group(counts_links.s(1, 1), counts_links.s(2, 2)).apply_async()
+
+
+@shared_task(name="waits.as_the_policy_says", autoretry_for=(ValueError,))
+def waits_as_the_policy_says() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(name="waits.default_retry_delay", autoretry_for=(ValueError,), default_retry_delay=30)
+def waits_default_retry_delay() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(name="waits.retry_kwargs", autoretry_for=(ValueError,), retry_kwargs={"countdown": 40})
+def waits_retry_kwargs() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(name="waits.retry_backoff", autoretry_for=(ValueError,), retry_backoff=50, retry_jitter=False)
+def waits_retry_backoff() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(
+    name="waits.retry_backoff_max", autoretry_for=(ValueError,), retry_backoff=50, retry_backoff_max=20, retry_jitter=False
+)
+def waits_retry_backoff_max() -> None:
+    raise ValueError("on purpose")
+
+
+@shared_task(name="waits.retry", bind=True, default_retry_delay=30)
+def waits_retry(self: Task) -> None:
+    raise self.retry(exc=ValueError("on purpose"))
+
+
+@shared_task(name="waits.retry_countdown", bind=True, default_retry_delay=30)
+def waits_retry_countdown(self: Task) -> None:
+    raise self.retry(countdown=60)
+
+
+@shared_task(name="waits.retry_eta", bind=True)
+def waits_retry_eta(self: Task) -> None:
+    raise self.retry(eta=datetime.now(UTC) + timedelta(seconds=70))
+
+
+@shared_task(name="waits.time_limit", autoretry_for=(Exception,), time_limit=1, retry_kwargs={"countdown": 80})
+def waits_time_limit() -> None:
+    time.sleep(60)

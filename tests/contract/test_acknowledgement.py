@@ -52,6 +52,31 @@ ENDINGS = [
 ]
 
 
+#: Seconds from the first failure to the second attempt, by Celery's documentation; by the policy, with RETRY_BASE_S=10.
+WAITS = {
+    "waits.as_the_policy_says": (5.0, 10.0),
+    "waits.default_retry_delay": (30.0, 30.0),
+    "waits.retry_kwargs": (40.0, 40.0),
+    "waits.retry_backoff": (50.0, 50.0),
+    "waits.retry_backoff_max": (20.0, 20.0),
+    "waits.retry": (30.0, 30.0),
+    "waits.retry_countdown": (60.0, 60.0),
+    "waits.retry_eta": (70.0, 70.0),
+    "waits.time_limit": (80.0, 80.0),
+}
+
+
+def test_each_way_to_ask_for_a_retry_waits_as_long_as_it_says(rig: WorkerRig) -> None:
+    rig.start_worker(RETRY_BASE_S="10", WORKER_SLOTS="2")
+    for task_id, (shortest_s, longest_s) in {rig.submit(task): limits for task, limits in WAITS.items()}.items():
+        row = rig.wait(task_id, lambda row: row.status == "RETRY", limit_s=30)
+        ended_at, due_at = rig.connection.execute(
+            "SELECT ended_at, delayed_until FROM attempts JOIN live_jobs USING (task_id) WHERE task_id = %s", (task_id,)
+        ).fetchone() or (None, None)
+        assert ended_at is not None, row
+        assert shortest_s - 1.0 <= (due_at - ended_at).total_seconds() <= longest_s + 0.1, row
+
+
 def test_each_ending_is_recorded_once_and_its_message_acknowledged(rig: WorkerRig) -> None:
     worker = rig.start_worker()
     jobs = [(rig.submit(task, **args), task, *expected) for task, args, *expected in ENDINGS]
