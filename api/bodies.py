@@ -66,6 +66,7 @@ def _check_content_type(content_type: bytes | None, fields: Mapping[bytes, bytes
     if essence != _JSON or any(charset not in (b"utf-8", b"utf8") for charset in charsets):
         raise UnsupportedMediaTypeError(
             f"Content-Type {content_type[:_SHOWN].decode('latin-1')!r} is not supported; send application/json in UTF-8"
+            " (curl -H 'content-type: application/json')"
         )
 
 

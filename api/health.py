@@ -37,7 +37,7 @@ class HealthEndpoints:
         checks = await self._check()
         faults = {name: check for name, check in checks.items() if not check["ok"]}
         if not faults:
-            body = json.dumps({"status": "ready", "checks": checks})
+            body = json.dumps({"status": "ready", "checks": checks}, separators=(",", ":"))
             return Response(body, 200, _HEADERS, "application/json")
         detail = "not ready: " + "; ".join(f"{name}: {check['detail']}" for name, check in faults.items())
         return problem_response(request.scope, 503, "not_ready", detail, {"Retry-After": "1"}, checks=checks)

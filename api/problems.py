@@ -50,7 +50,10 @@ def problem_response(
         **members,
     }
     return Response(
-        json.dumps(body), status, headers={"cache-control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
+        json.dumps(body, separators=(",", ":")),
+        status,
+        headers={"cache-control": "no-store", **(headers or {})},
+        media_type=MEDIA_TYPE,
     )
 
 

@@ -117,7 +117,7 @@ class BoundedProtocol(HttpToolsProtocol):
             "detail": detail,
             "code": code,
         }
-        body = json.dumps({**problem, "instance": ""}).encode()
+        body = json.dumps({**problem, "instance": ""}, separators=(",", ":")).encode()
         head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         self.transport.write(STATUS_LINE[status] + head.encode("ascii") + body)
         self.transport.close()

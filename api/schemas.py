@@ -53,14 +53,14 @@ class JobStatus(Schema):
 
     task_id: UUID
     task: str = Field(examples=["tasks.add"])
-    status: Literal["PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"]
-    result: Any = Field(description="The task's return value; null until SUCCESS")
-    error: JobError | None = Field(description="Of the last failed attempt")
-    attempts: int = Field(ge=0, description="Attempts begun")
-    max_attempts: int | None = Field(description="Attempts at most; null: retried for ever")
-    progress: Progress | None
+    status: Literal["PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"] = Field(examples=["SUCCESS"])
+    result: Any = Field(description="The task's return value; null until SUCCESS", examples=[5])
+    error: JobError | None = Field(description="Of the last failed attempt", examples=[None])
+    attempts: int = Field(ge=0, description="Attempts begun", examples=[1])
+    max_attempts: int | None = Field(description="Attempts at most; null: retried for ever", examples=[6])
+    progress: Progress | None = Field(examples=[None])
     created_at: datetime
-    due_at: datetime = Field(description="Not started before")
+    due_at: datetime = Field(description="Not started before; in RETRY, when the next attempt is due")
     started_at: datetime | None = Field(description="Start of the last attempt")
     finished_at: datetime | None
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from celery.exceptions import SoftTimeLimitExceeded
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from core.strict_json import dumps
@@ -73,6 +74,8 @@ def exception_json(error: BaseException | None) -> str | None:
         return None
     if isinstance(error, UnpickleableExceptionWrapper):
         return error_json(error.exc_cls_name, str(error))
+    if isinstance(error, SoftTimeLimitExceeded) and error.args and isinstance(error.args[0], float | int):
+        return error_json(type(error).__name__, f"the attempt ran longer than its soft time limit of {error.args[0]:g} s")
     try:
         message = str(error)
     except Exception as broken:  # noqa: BLE001  # a task's exception class may be anything

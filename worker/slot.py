@@ -82,7 +82,7 @@ class Slot:
 
     def start(self, call: Call) -> None:
         """Give the process a call. Raises OSError if it is gone or does not take it."""
-        self.stream.send((call.function, call.args))
+        self.stream.send((call.function, call.args, call.soft_limit_s))
         self.call, self._started_at, self._is_warned = call, time.monotonic(), False
         call.on_accepted(self._process.pid, self._started_at)
 
@@ -201,11 +201,11 @@ def _run_calls(stream: CallStream) -> None:
     stream.send(READY)
     while True:
         try:
-            function, args = stream.receive()
+            function, args, limit_s = stream.receive()
         except EOFError:
             return
         try:
-            with soft_limit:
+            with soft_limit.of(limit_s):
                 value = True, function(*args), True
         except (SystemExit, KeyboardInterrupt):
             stream.send((False, ExceptionInfo(), False))
@@ -220,7 +220,13 @@ class _SoftLimit:
 
     def __init__(self) -> None:
         self._is_armed = False
+        self._limit_s: float | None = None
         signal.signal(signal.SIGUSR1, self._raise)
+
+    def of(self, limit_s: float | None) -> "_SoftLimit":
+        """Say which limit the next call has, in seconds."""
+        self._limit_s = limit_s
+        return self
 
     def __enter__(self) -> None:
         self._is_armed = True
@@ -231,4 +237,4 @@ class _SoftLimit:
     def _raise(self, _number: int, _frame: FrameType | None) -> None:
         if self._is_armed:
             self._is_armed = False
-            raise SoftTimeLimitExceeded
+            raise SoftTimeLimitExceeded(self._limit_s)

@@ -3,7 +3,7 @@
 SELECT j.task_id, j.task, j.owner, coalesce(j.status, l.status) AS status,
     CASE WHEN a.position = 1 THEN j.result END AS result, coalesce(j.error, l.error) AS error,
     coalesce(j.attempts, l.attempts) AS attempts, j.max_attempts, coalesce(j.progress, l.progress) AS progress,
-    j.created_at, j.due_at, coalesce(j.started_at, l.started_at) AS started_at, j.finished_at,
+    j.created_at, coalesce(l.delayed_until, j.due_at) AS due_at, coalesce(j.started_at, l.started_at) AS started_at, j.finished_at,
     CASE WHEN a.position = 1 THEN j.args END AS args, j.queue, j.priority, j.parent_id, j.retry_of,
     a.number, a.worker, a.started_at, a.ended_at, a.outcome, a.error, a.traceback
 FROM jobs j

@@ -2,7 +2,7 @@
 SELECT j.task_id, j.task, j.owner, coalesce(j.status, l.status) AS status,
     CASE WHEN octet_length(j.result) <= %(result_limit)s THEN j.result END AS result, coalesce(j.error, l.error) AS error,
     coalesce(j.attempts, l.attempts) AS attempts, j.max_attempts, coalesce(j.progress, l.progress) AS progress,
-    j.created_at, j.due_at, coalesce(j.started_at, l.started_at) AS started_at, j.finished_at,
+    j.created_at, coalesce(l.delayed_until, j.due_at) AS due_at, coalesce(j.started_at, l.started_at) AS started_at, j.finished_at,
     coalesce(octet_length(j.result) > %(result_limit)s, false) AS is_omitted
 FROM jobs j LEFT JOIN live_jobs l USING (task_id)
 WHERE j.task_id = ANY (%(task_ids)s::uuid[])

@@ -51,6 +51,16 @@ def test_failed_job_is_data(api: RunningApi, hand: Hand) -> None:
     assert "Traceback" not in response.text
 
 
+def test_job_that_waits_for_its_next_attempt_tells_when_that_is_due(api: RunningApi, hand: Hand) -> None:
+    task_id = api.submit()
+    hand.retry(task_id, hand.claim(task_id), ERROR)
+    hand.connection.execute("UPDATE live_jobs SET delayed_until = '2030-01-01'")
+    for path in (f"/status/{task_id}", f"/jobs/{task_id}"):
+        job = api.get(path).json()
+        assert (job["status"], job["due_at"]) == ("RETRY", "2030-01-01T00:00:00.000000Z")
+    assert api.get("/jobs").json()["jobs"][0]["due_at"] == "2030-01-01T00:00:00.000000Z"
+
+
 def test_job_tells_arguments_and_every_attempt(api: RunningApi, hand: Hand) -> None:
     task_id = api.submit()
     hand.retry(task_id, hand.claim(task_id), ERROR)

@@ -1,5 +1,6 @@
 """The pool with real processes: each call ends once, whatever becomes of its process."""
 
+import json
 import os
 import select
 import signal
@@ -16,6 +17,7 @@ from celery import signals
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
+from worker.outcome import exception_json
 from worker.pool import MAX_STILLBIRTHS, TaskPool
 from worker.slot import Slot
 
@@ -416,3 +418,12 @@ def test_stopping_pool_begins_no_call(rig: Rig) -> None:
     assert running.returned == [None]
     assert not waiting.is_over
     assert not late.is_over
+
+
+def test_soft_limit_says_how_long_it_was(rig: Rig) -> None:
+    ending = rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
+    rig.run(ending)
+    assert json.loads(exception_json(ending.raised[0]) or "") == {
+        "type": "SoftTimeLimitExceeded",
+        "message": "the attempt ran longer than its soft time limit of 0.1 s",
+    }
