@@ -9,6 +9,8 @@ from typing import Any, Final
 
 _PREFIX: Final = "task argument "
 _REFERENCE: Final = "#/$defs/"
+#: How deep help and examples go into objects in objects.
+_DEPTH: Final = 3
 _TYPE_NAMES: Final = {"integer": "INTEGER", "number": "NUMBER", "boolean": "true|false", "string": "TEXT", "null": "null"}
 
 
@@ -24,7 +26,7 @@ def add_task_arguments(parser: argparse.ArgumentParser, task: str, schema: Mappi
     required = schema.get("required", ())
     for name, part in schema.get("properties", {}).items():
         convert = partial(read_value, part=part, schema=schema)
-        words = part.get("description", "") + (" (required)" if name in required else "")
+        words = _explain(part, schema, is_required=name in required)
         for flag in {f"--{name}": None, f"--{name.replace('_', '-')}": None}:
             try:
                 group.add_argument(
@@ -51,7 +53,13 @@ def collect_arguments(options: argparse.Namespace) -> dict[str, Any]:
         if not isinstance(arguments, dict):
             raise ValueError("the arguments are no JSON object, as in '{\"x\": 2}'")
     given = {key.removeprefix(_PREFIX): value for key, value in vars(options).items() if key.startswith(_PREFIX)}
-    return {**arguments, **given}
+    arguments = {**arguments, **given}
+    for name, value in arguments.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise ValueError(f"argument {name}: NaN and Infinity are not JSON; give a finite number") from None
+    return dict(arguments)
 
 
 def read_value(text: str, part: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
@@ -61,10 +69,15 @@ def read_value(text: str, part: Mapping[str, Any], schema: Mapping[str, Any]) ->
         return None if text == "null" and "null" in types else text
     try:
         return json.loads(text)
-    except ValueError:
+    except json.JSONDecodeError as error:
         if "string" in types or not types:
             return text
-        raise ValueError(f"must be {' or '.join(sorted(types))}, not {text[:60]!r}") from None
+        wanted = " or ".join(sorted(types))
+        if not types & {"object", "array"}:
+            raise ValueError(f"must be {wanted}, not {text[:60]!r}") from None
+        reason = f"{error.msg} at character {error.pos + 1}"
+        example = json.dumps(_example(part, schema))
+        raise ValueError(f"must be JSON, {wanted}, and {text[:60]!r} is not: {reason}; valid is '{example}'") from None
 
 
 def choices(part: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
@@ -86,6 +99,41 @@ def _named(convert: Callable[[str], Any]) -> Callable[[str], Any]:
 def _metavar(part: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     types = list(dict.fromkeys(_types(part, schema)))
     return "|".join(choices(part, schema)) or "|".join(_TYPE_NAMES.get(name, "JSON") for name in types) or "JSON"
+
+
+def _explain(part: Mapping[str, Any], schema: Mapping[str, Any], *, is_required: bool) -> str:
+    """Return the help of a parameter: its description, what its JSON is made of, whether it may be left out."""
+    shape = _shape(part, schema)
+    words = [part.get("description", ""), shape if shape[:1] in ("{", "[") else "", "(required)" if is_required else ""]
+    return " ".join(word for word in [*words, _default(part)] if word)
+
+
+def _default(part: Mapping[str, Any]) -> str:
+    return f"(default: {_spell(part['default'])})" if "default" in part else ""
+
+
+def _shape(part: Mapping[str, Any], schema: Mapping[str, Any], depth: int = 0) -> str:
+    """Return what a value is made of, as {url: TEXT, width: INTEGER (default: 3)}."""
+    for option in _options(part, schema) if depth < _DEPTH else ():
+        if fields := option.get("properties"):
+            shapes = (f"{name}: {_shape(field, schema, depth + 1)} {_default(field)}" for name, field in fields.items())
+            return "{" + ", ".join(shape.rstrip() for shape in shapes) + "}"
+        if items := option.get("items"):
+            return f"[{_shape(items, schema, depth + 1)}, ...]"
+    return _metavar(part, schema)
+
+
+def _example(part: Mapping[str, Any], schema: Mapping[str, Any], depth: int = 0) -> Any:
+    """Return a value of the right shape, with no more than what is required."""
+    option = next(_options(part, schema))
+    if values := _values(option):
+        return values[0]
+    if depth < _DEPTH and "properties" in option:
+        fields = option["properties"]
+        return {name: _example(fields[name], schema, depth + 1) for name in option.get("required", fields) if name in fields}
+    if depth < _DEPTH and option.get("items"):
+        return [_example(option["items"], schema, depth + 1)]
+    return {"string": "text", "integer": 1, "number": 1.5, "object": {}, "array": []}.get(str(option.get("type")))
 
 
 def _types(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:

@@ -14,13 +14,15 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Final
 
 from . import completion
 from .arguments import add_task_arguments, collect_arguments
-from .client import DEFAULT_URL, Client, ClientError, Job, Status, Unavailable, WaitTimeout
+from .client import ADVICE, DEFAULT_URL, PROGRAM, ApiError, Client, ClientError, Job, Status, Unavailable, WaitTimeout
 from .output import print_change, print_job, print_json, print_status, print_table, print_tasks, print_value
 
+#: ./dev starts client.py then, not this.
+DEMO: Final = "\n\nWithout a verb: the demo, 150 jobs whose results are checked; --url, and --count N for another number."
 DONE, NO_SUCCESS, REFUSED, UNREACHABLE, NOT_IN_TIME, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 4, 130, 141
 
 Options = argparse.Namespace
@@ -29,14 +31,15 @@ Parser = argparse.ArgumentParser
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Raises SystemExit (code 2) for wrong usage, as argparse does."""
-    options = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = make_parser(for_shells="complete" in words).parse_args(words)
     try:
         with Client(options.url, timeout_s=options.timeout) as client:
             code: int = options.run(client, options)
             sys.stdout.flush()
             return code
     except (ClientError, ValueError, TypeError) as error:
-        print(f"{options.program}: {error}", file=sys.stderr)
+        print(f"{options.program}: {error}{_advice(error)}", file=sys.stderr)
         return _code_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -45,13 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
 
 
-def make_parser() -> Parser:
-    """Return the parser of all verbs; it puts the function to call into `run`."""
+def make_parser(*, for_shells: bool = False) -> Parser:
+    """Return the parser of all verbs; it puts the function to call into `run`.
+
+    for_shells: also of the verb that only completion uses.
+    """
+    program = _program()
     summary, _, rest = (__doc__ or "").partition("\n")
     parser = Parser(
-        prog=_program(),
-        description=summary,
-        epilog=rest.strip("\n"),
+        prog=program,
+        description=summary + (DEMO if PROGRAM else ""),
+        epilog=rest.strip("\n").replace("task-service", program),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         parents=[_common(DEFAULT_URL)],
@@ -60,8 +67,8 @@ def make_parser() -> Parser:
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
     def add(name: str, run: Callable[[Client, Options], int], purpose: str, *parents: Parser) -> Parser:
-        told: dict[str, Any] = {"help": purpose, "description": f"{purpose[:1].upper()}{purpose[1:]}."} if purpose else {}
-        verb = verbs.add_parser(name, parents=[_common(), *parents], allow_abbrev=False, **told)
+        told = f"{purpose[:1].upper()}{purpose[1:]}."
+        verb = verbs.add_parser(name, parents=[_common(), *parents], allow_abbrev=False, help=purpose, description=told)
         verb.set_defaults(run=run)
         return verb
 
@@ -81,7 +88,9 @@ def make_parser() -> Parser:
     add("tasks", _tasks, "list what can run")
     shell = add("completion", completion.print_script, 'print shell completion, for eval "$(task-service completion bash)"')
     shell.add_argument("shell", choices=completion.SHELLS)
-    add("complete", completion.print_candidates, "").add_argument("words", nargs=argparse.REMAINDER)
+    if for_shells:
+        internal = add("complete", completion.print_candidates, "print what the last word may become")
+        internal.add_argument("words", nargs=argparse.REMAINDER)
     return parser
 
 
@@ -90,7 +99,7 @@ def _common(url: str | None = None) -> Parser:
     parser = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     defaults = {"url": os.environ.get("TASK_SERVICE_URL", url), "timeout": 10.0, "json": False} if url else {}
     parser.add_argument("--url", help=f"where the service is; else $TASK_SERVICE_URL, else {DEFAULT_URL}")
-    parser.add_argument("--timeout", type=float, metavar="S", help="longest time for an answer, in seconds; 10")
+    parser.add_argument("--timeout", type=float, metavar="S", help="longest time for an answer, in seconds (default: 10)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(**defaults)
     return parser
@@ -99,7 +108,7 @@ def _common(url: str | None = None) -> Parser:
 def _wait_option() -> Parser:
     parser = Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
     parser.add_argument(
-        "--wait", type=float, nargs="?", const=60.0, metavar="S", help="wait for the result, S seconds at most; 60"
+        "--wait", type=float, nargs="?", const=60.0, metavar="S", help="wait for the result, at most S seconds (default: 60)"
     )
     return parser
 
@@ -109,7 +118,7 @@ def _submit_options() -> Parser:
     parser.add_argument("--delay", type=float, metavar="S", help="not before S seconds from now")
     parser.add_argument("--eta", type=_moment, metavar="TIME", help="not before, as 2030-01-31T08:00; local time, or +HH:MM")
     parser.add_argument("--priority", type=int, metavar="0..9", help="9 is first")
-    parser.add_argument("--expires", type=float, metavar="S", help="not started after S seconds: never")
+    parser.add_argument("--expires", type=float, metavar="S", help="give up if not started within S seconds")
     parser.add_argument("--key", help="idempotency key: the same gives the same job for a day")
     return parser
 
@@ -119,7 +128,7 @@ def _add_list_options(parser: Parser) -> None:
     parser.add_argument("--status", default=None, type=str.upper, choices=completion.STATUSES)
     parser.add_argument("--after", default=None, type=_moment, metavar="TIME", help="created after; local time, or +HH:MM")
     parser.add_argument("--before", default=None, type=_moment, metavar="TIME", help="created before")
-    parser.add_argument("--limit", default=20, type=int, metavar="N", help="how many at most; 20")
+    parser.add_argument("--limit", default=20, type=_number, metavar="N", help="how many at most (default: 20)")
 
 
 def _submit(client: Client, options: Options) -> int:
@@ -158,7 +167,10 @@ def _watch(client: Client, options: Options) -> int:
 
 
 def _cancel(client: Client, options: Options) -> int:
-    print_status(client.cancel(options.task_id), options.json)
+    status = client.cancel(options.task_id)
+    print_status(status, options.json)
+    if not status.is_finished:
+        print(f"asked to stop; {options.program} watch {status.task_id} shows its end", file=sys.stderr)
     return DONE
 
 
@@ -172,9 +184,14 @@ def _list(client: Client, options: Options) -> int:
         status=options.status,
         created_after=options.after,
         created_before=options.before,
-        page_size=max(1, min(options.limit, 200)),
+        page_size=min(options.limit + 1, 200),
     )
-    print_table(list(islice(jobs, options.limit)), options.json)
+    found = list(islice(jobs, options.limit + 1))  # one more tells whether there are more
+    print_table(found[: options.limit], options.json)
+    if not found:
+        print("no jobs", file=sys.stderr)
+    elif len(found) > options.limit:
+        print("there are more: --limit N, --before TIME", file=sys.stderr)
     return DONE
 
 
@@ -212,11 +229,30 @@ def _code_of(error: Exception) -> int:
             return REFUSED
 
 
+def _advice(error: Exception) -> str:
+    """Return what to do if it is not the service that answers, or nothing."""
+    match error:
+        case ApiError(code="not_understood"):
+            return f". {ADVICE}"
+        case Unavailable() if not isinstance(error.__cause__, ApiError):
+            return f". {ADVICE}"
+        case _:
+            return ""
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.astimezone()
 
 
 def _program() -> str:
+    if PROGRAM:
+        return PROGRAM
     name = os.path.basename(sys.argv[0])  # noqa: PTH119  # as argparse does
     return f"python -m {__package__}" if name == "__main__.py" else name

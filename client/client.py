@@ -31,12 +31,13 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import date, datetime
 from datetime import time as clock_time
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
+from queue import Empty, SimpleQueue
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlsplit
 from uuid import UUID, uuid4
@@ -70,8 +71,15 @@ MAP_STEP_S: Final = 2.0
 MAP_THREADS: Final = 8
 #: Even when the time is over, an answer may take so long.
 LAST_ANSWER_S: Final = 1.0
+#: How long the demo waits for a result before it asks whether the service is there.
+SILENCE_S: Final = 2.0
+RESULT_LIMIT_S: Final = 60.0
 #: Pause after a wait that was answered early, so that a service that does not wait is not flooded.
 EARLY_PAUSE_S: Final = 0.2
+
+#: ./dev passes the name that it is called by.
+PROGRAM: Final = os.environ.get("TASK_SERVICE_PROGRAM")
+ADVICE: Final = "Start the service with ./dev run, or say where it is with --url"
 
 T = TypeVar("T")
 
@@ -508,7 +516,8 @@ class Client:
                 return answer
             pause_s = max(random.uniform(0.0, most_s), getattr(answer, "retry_after_s", 0.0))
             if _is_lasting(answer) or time.monotonic() + pause_s >= deadline:
-                message = f"cannot {doing} at {self.base_url} within {limit_s:g} s: {_explain(answer)}"
+                limit = f"{limit_s:.0f}" if limit_s >= 1 else f"{limit_s:.1g}"
+                message = f"cannot {doing} at {self.base_url} within {limit} s: {_explain(answer)}"
                 raise Unavailable(message) from answer
             time.sleep(pause_s)
             most_s = min(PAUSE_CAP_S, 2 * most_s)
@@ -607,7 +616,7 @@ def _run_one(client: Client, task: str, args: Mapping[str, Any], right: Any) -> 
     """Return the seconds from the submission to the result, and what is wrong with it; "" if nothing is."""
     began = time.perf_counter()
     try:
-        result = client.submit(task, args).result()
+        result = client.submit(task, args).result(timeout_s=RESULT_LIMIT_S)
     except (ApiError, JobError, WaitTimeout) as error:
         return time.perf_counter() - began, str(error)
     wrong = "" if result == right else f"{task} {json.dumps(args)} gave {result!r}, not {right!r}"
@@ -623,16 +632,38 @@ def _show_progress(done: int, total: int) -> None:
         print(f"{done} of {total} done", flush=True)
 
 
+def _tell_if_silent(url: str) -> bool:
+    """Say so if the service does not answer; return whether it was said."""
+    try:
+        _probe(url, 1.0)
+    except ClientError:
+        end_of_bar = "\n" if sys.stdout.isatty() else ""
+        print(f"{end_of_bar}{url} does not answer; trying for up to {RESULT_LIMIT_S:.0f} s", file=sys.stderr)
+        return True
+    return False
+
+
+def _probe(url: str, timeout_s: float) -> None:
+    with Client(url, timeout_s=timeout_s) as client:
+        client._request("GET", "/healthz", "reach the task service")
+
+
 def _run_demo(client: Client, number: int) -> int:
     """Run so many jobs, 16 at a time; return how many are wrong."""
     began = time.perf_counter()
     outcomes: list[tuple[float, str]] = []
+    done: SimpleQueue[Future[tuple[float, str]]] = SimpleQueue()
+    is_told = False
     with ThreadPoolExecutor(16) as pool:
-        futures = [pool.submit(_run_one, client, *example) for example in _examples(number)]
+        for example in _examples(number):
+            pool.submit(_run_one, client, *example).add_done_callback(done.put)
         try:
-            for future in as_completed(futures):
-                outcomes.append(future.result())
-                _show_progress(len(outcomes), number)
+            while len(outcomes) < number:
+                try:
+                    outcomes.append(done.get(timeout=SILENCE_S).result())
+                    _show_progress(len(outcomes), number)
+                except Empty:
+                    is_told = is_told or _tell_if_silent(client.base_url)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -647,21 +678,20 @@ def _run_demo(client: Client, number: int) -> int:
 
 
 def main() -> int:
-    """Run the demo: 0 if every result is right, 1 if one is not, 2 if the service cannot be reached."""
-    parser = argparse.ArgumentParser(description="Run add, multiply and upper_case in turn, and check every result.")
+    """Run the demo: 0 if every result is right, 1 if one is not, 2 if it is refused, 3 if the service cannot be reached."""
+    parser = argparse.ArgumentParser(PROGRAM, description="Run add, multiply, upper_case in turn, and check every result.")
     parser.add_argument("--url", default=os.environ.get("TASK_SERVICE_URL", DEFAULT_URL), help="default: %(default)s")
     parser.add_argument("--count", type=int, default=150, help="how many jobs; default: %(default)s")
     options = parser.parse_args()
     if options.count < 1:
         parser.error("--count is at least 1")
     try:
-        with Client(options.url, timeout_s=3.0) as probe:
-            probe._request("GET", "/healthz", "reach the task service")
+        _probe(options.url, 3.0)
         with Client(options.url) as client:
             return 1 if _run_demo(client, options.count) else 0
     except (ClientError, ValueError) as error:
-        print(f"client.py: {error}. Start the service with ./dev run, or say where it is with --url", file=sys.stderr)
-        return 2
+        print(f"{parser.prog}: {error}. {ADVICE}", file=sys.stderr)
+        return 3 if isinstance(error, Unavailable) else 2
     except KeyboardInterrupt:
         return 130
 

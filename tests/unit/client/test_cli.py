@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from client import completion
 from client.arguments import choices, read_value
 from client.cli import main
 from tests.fake_service import Answer, FakeService, problem
@@ -24,14 +27,22 @@ ADD: Final = {
 }
 PAINT: Final = {
     "type": "object",
-    "$defs": {"Colour": {"enum": ["red", "green"], "type": "string"}},
+    "$defs": {
+        "Colour": {"enum": ["red", "green"], "type": "string"},
+        "Picture": {
+            "type": "object",
+            "properties": {"url": {"type": "string"}, "width": {"type": "integer", "default": 3}},
+            "required": ["url"],
+        },
+    },
     "properties": {
         "colour": {"$ref": "#/$defs/Colour"},
         "line_count": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
         "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
         "is_wet": {"type": "boolean"},
         "tags": {"type": "array", "items": {"type": "string"}},
-        "size": {"type": "number"},
+        "size": {"type": "number", "default": 1.5},
+        "picture": {"$ref": "#/$defs/Picture"},
         "extra": {},
         "json": {"type": "string"},
     },
@@ -72,6 +83,15 @@ def run(service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: p
         return code, captured.out, captured.err
 
     return run_command
+
+
+def load_dev() -> Any:
+    loader = SourceFileLoader("dev", str(ROOT / "dev"))
+    spec = spec_from_loader("dev", loader)
+    assert spec is not None
+    dev = module_from_spec(spec)
+    loader.exec_module(dev)
+    return dev
 
 
 def accepted(service: FakeService) -> Any:
@@ -151,6 +171,60 @@ def test_help_of_a_task_shows_its_parameters(run: Run) -> None:
     assert "--line_count INTEGER|null" in output
     assert "--colour red|green" in output
     assert "Do paint." in output
+    assert "{url: TEXT, width: INTEGER (default: 3)}" in output
+    assert "[TEXT, ...]" in output
+    assert "--size NUMBER " in output
+    assert "(default: 1.5)" in output
+
+
+def test_help_lists_the_verbs_and_not_the_one_of_the_shells(run: Run) -> None:
+    _, output, _ = run("--help")
+    listed = [line.split()[0] for line in output.splitlines() if line.startswith("    ")]
+    assert set(completion.VERBS) <= set(listed)
+    assert "complete" not in output.split()
+    assert "'complete'" not in run("stat")[2]
+
+
+def test_program_is_called_what_dev_says(service: FakeService) -> None:
+    def called(*words: str) -> str:
+        environment = {**os.environ, "TASK_SERVICE_PROGRAM": "./dev client", "TASK_SERVICE_URL": service.url}
+        command = [sys.executable, "-m", "client", *words]
+        outcome = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=ROOT)
+        return outcome.stdout + outcome.stderr
+
+    assert called("status", "0199") == "./dev client: no job (404 not_found)\n"
+    output = called("--help")
+    assert "usage: ./dev client [-h]" in output
+    assert "./dev client status TASK_ID" in output
+    assert "Without a verb: the demo" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "is_demo"),
+    [
+        ([], True),
+        (["--url", "x"], True),
+        (["--url=x", "--count", "2"], True),
+        (["--count", "2", "--help"], True),
+        (["--url", "x", "list"], False),
+        (["--json", "list"], False),
+        (["--help"], False),
+        (["submit", "add", "--count", "2"], False),
+    ],
+)
+def test_dev_tells_a_verb_behind_options_from_the_demo(words: list[str], is_demo: bool) -> None:
+    assert load_dev().is_demo(words) is is_demo
+
+
+@pytest.mark.parametrize("program", [["-m", "client", "list"], [str(ROOT / "client/client.py")]])
+def test_dev_passes_the_name_it_was_called_by(monkeypatch: pytest.MonkeyPatch, program: list[str]) -> None:
+    dev = load_dev()
+    environments: list[dict[str, str]] = []
+    monkeypatch.setattr(sys, "argv", ["./dev"])
+    monkeypatch.setattr(os, "execve", lambda _path, _words, environment: environments.append(environment))
+    dev.hand_over(sys.executable, program, keep_directory=True)
+    dev.hand_over(sys.executable, ["-m", "standalone"], keep_directory=True)
+    assert [environment.get("TASK_SERVICE_PROGRAM") for environment in environments] == ["./dev client", None]
 
 
 @pytest.mark.parametrize(
@@ -161,7 +235,14 @@ def test_help_of_a_task_shows_its_parameters(run: Run) -> None:
         (["add", "{x: 2}"], "the arguments are no JSON"),
         (["add", "[2]"], "the arguments are no JSON object"),
         (["ad"], "unknown task 'ad'"),
-        (["paint", "--size", "NaN"], "not JSON compliant"),
+        (["paint", "--size", "NaN"], "argument size: NaN and Infinity are not JSON; give a finite number"),
+        (["paint", '{"size": 1e999}'], "argument size: NaN and Infinity are not JSON"),
+        (
+            ["paint", "--picture", "{url}"],
+            "argument --picture: must be JSON, object, and '{url}' is not: Expecting property",
+        ),
+        (["paint", "--picture", "{url}"], """at character 2; valid is '{"url": "text"}'"""),
+        (["paint", "--tags", "a"], """valid is '["text"]'"""),
     ],
 )
 def test_wrong_argument_is_refused_with_its_name(run: Run, service: FakeService, words: list[str], told: str) -> None:
@@ -211,7 +292,14 @@ def test_unknown_job_is_exit_code_2(run: Run) -> None:
 def test_service_out_of_reach_is_exit_code_3(run: Run) -> None:
     code, _, errors = run("tasks", "--url", "http://127.0.0.1:9", "--timeout", "0.2")
     assert code == 3
-    assert "Connection refused" in errors
+    assert "Connection refused. Start the service with ./dev run, or say where it is with --url" in errors
+
+
+def test_other_server_is_answered_with_what_to_do(run: Run, service: FakeService) -> None:
+    service.script.append(Answer(404, b"<html>"))
+    code, _, errors = run("list")
+    assert code == 2
+    assert "(404 not_understood). Start the service with ./dev run, or say where it is with --url" in errors
 
 
 def test_job_that_takes_too_long_is_exit_code_4(run: Run, service: FakeService) -> None:
@@ -223,7 +311,7 @@ def test_job_that_takes_too_long_is_exit_code_4(run: Run, service: FakeService) 
     assert "is still STARTED" in errors
 
 
-@pytest.mark.parametrize("words", [[], ["submit"], ["list", "--status", "done"], ["stat"]])
+@pytest.mark.parametrize("words", [[], ["submit"], ["list", "--status", "done"], ["list", "--limit", "0"], ["stat"]])
 def test_wrong_usage_is_exit_code_2(run: Run, words: list[str]) -> None:
     assert run(*words)[0] == 2
 
@@ -232,6 +320,21 @@ def test_refused_cancel_is_exit_code_2(run: Run, service: FakeService) -> None:
     task_id = service.add_job()
     service.script.append(problem(409, "conflict", "it has finished"))
     assert run("cancel", task_id) == (2, "", "task-service: it has finished (409 conflict)\n")
+
+
+@pytest.mark.parametrize("words", [["cancel"], ["--json", "cancel"]])
+def test_cancel_of_a_running_job_says_how_to_see_its_end(run: Run, service: FakeService, words: list[str]) -> None:
+    task_id = service.add_job(status="STARTED", finished_at=None)
+    service.script.append(Answer(202, {"task_id": task_id, "status": "STARTED"}))
+    code, output, errors = run(*words, task_id)
+    assert (code, errors) == (0, f"asked to stop; task-service watch {task_id} shows its end\n")
+    assert "STARTED" in output
+
+
+def test_cancelled_job_is_not_watched(run: Run, service: FakeService) -> None:
+    task_id = service.add_job(status="REVOKED")
+    service.script.append(Answer(202, {"task_id": task_id, "status": "REVOKED"}))
+    assert run("cancel", task_id)[2] == ""
 
 
 def test_tasks_are_listed_with_their_parameters(run: Run) -> None:
@@ -243,11 +346,21 @@ def test_tasks_are_listed_with_their_parameters(run: Run) -> None:
 def test_jobs_are_listed_up_to_the_limit(run: Run, service: FakeService) -> None:
     jobs = [service.jobs[service.add_job(result=n)] for n in range(3)]
     service.script.append(Answer(200, {"jobs": jobs, "next": None}))
-    code, output, _ = run("list", "--status", "success", "--task", "add", "--limit", "2")
-    assert code == 0
+    code, output, errors = run("list", "--status", "success", "--task", "add", "--limit", "2")
+    assert (code, errors) == (0, "there are more: --limit N, --before TIME\n")
     assert [line.split()[0] for line in output.splitlines()] == [job["task_id"] for job in jobs[:2]]
     assert [line.split()[-1] for line in output.splitlines()] == ["0", "1"]
-    assert service.seen[0].query == {"status": "SUCCESS", "task": "add", "limit": "2"}
+    assert service.seen[0].query == {"status": "SUCCESS", "task": "add", "limit": "3"}
+
+
+def test_list_without_a_job_says_so(run: Run, service: FakeService) -> None:
+    service.script.append(Answer(200, {"jobs": [], "next": None}))
+    assert run("list") == (0, "", "no jobs\n")
+
+
+def test_list_of_all_jobs_says_nothing_more(run: Run, service: FakeService) -> None:
+    service.script.append(Answer(200, {"jobs": [service.jobs[service.add_job()]], "next": None}))
+    assert run("list", "--limit", "1")[2] == ""
 
 
 def test_reader_that_closes_the_pipe_sees_no_traceback(service: FakeService) -> None:

@@ -92,6 +92,11 @@ def test_value_without_json_is_refused_before_anything_is_sent(client: Client, s
     assert not service.seen
 
 
+def test_limit_is_told_in_whole_seconds() -> None:
+    with nobody_listens() as url, Client(url, timeout_s=1.4109) as client, pytest.raises(Unavailable, match=" within 1 s: "):
+        client.status("0199")
+
+
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://x", "http://", ""])
 def test_url_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="base_url is http:// or https:// and a host"):

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from tests.fake_service import FakeService, Seen, problem
+from tests.fake_service import Answer, FakeService, Seen, problem
 
 PROGRAM: Final = Path(__file__).resolve().parents[3] / "client/client.py"
 LIMIT_S: Final = 60
@@ -27,11 +27,16 @@ def service(service: FakeService) -> Iterator[FakeService]:
     return service
 
 
-def run(*arguments: str, program: Path = PROGRAM, python: tuple[str, ...] = (sys.executable,)) -> "tuple[int, str, str]":
+def run(*arguments: str, program: Path = PROGRAM, **variables: str) -> "tuple[int, str, str]":
     """Return exit code, output and errors."""
-    environment = {"PATH": os.environ["PATH"]}
+    environment = {"PATH": os.environ["PATH"], **variables}
     outcome = subprocess.run(
-        [*python, str(program), *arguments], capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
+        [sys.executable, str(program), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        env=environment,
+        check=False,
     )
     return outcome.returncode, outcome.stdout, outcome.stderr
 
@@ -54,6 +59,12 @@ def test_one_copied_file_is_enough(service: FakeService, tmp_path: Path) -> None
     copy.write_bytes(PROGRAM.read_bytes())
     code, _, errors = run("--url", service.url, "--count", "3", program=copy)
     assert (code, errors) == (0, "")
+
+
+def test_it_is_called_what_dev_says() -> None:
+    code, _, errors = run("--count", "0", TASK_SERVICE_PROGRAM="./dev client")
+    assert code == 2
+    assert errors.splitlines()[-1] == "./dev client: error: --count is at least 1"
 
 
 def test_wrong_result_is_shown_and_fails_it(service: FakeService) -> None:
@@ -83,11 +94,28 @@ def test_failed_job_fails_it_and_does_not_hang(service: FakeService) -> None:
 
 def test_service_that_is_not_there_is_one_line_that_says_what_to_do() -> None:
     code, output, errors = run("--url", "http://127.0.0.1:9")
-    assert (code, output) == (2, "")
+    assert (code, output) == (3, "")
     assert errors == (
         "client.py: cannot reach the task service at http://127.0.0.1:9 within 3 s: Connection refused."
         " Start the service with ./dev run, or say where it is with --url\n"
     )
+
+
+def test_service_that_goes_away_is_told_once_before_the_end(service: FakeService) -> None:
+    handle = service.handle
+
+    def vanish(seen: Seen) -> Answer | None:
+        return handle(seen) if len(service.seen) < 5 else None
+
+    service.handle = vanish  # type: ignore[method-assign, assignment]
+    arguments = [sys.executable, str(PROGRAM), "--url", service.url]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            assert process.stderr.readline() == f"{service.url} does not answer; trying for up to 60 s\n"
+            assert process.poll() is None
+        finally:
+            process.kill()
 
 
 def test_other_service_is_one_line(service: FakeService) -> None:
