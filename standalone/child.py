@@ -116,6 +116,17 @@ async def start_child(command: Sequence[str], environment: Mapping[str, str], ou
     return Child(process, Output(reader, transport, output))
 
 
+async def run_to_end(command: Sequence[str], environment: Mapping[str, str], output: Sink) -> tuple[int, str]:
+    """Run a command; return its exit code and its last words. It is killed if the caller is cancelled."""
+    child = await start_child(command, environment, output)
+    try:
+        return await child.wait(), child.last_words
+    except asyncio.CancelledError:
+        child.kill()
+        await child.wait()
+        raise
+
+
 async def _start(command: Sequence[str], environment: Mapping[str, str], output: int) -> Process:
     return await asyncio.create_subprocess_exec(
         *command, env=environment, stdin=DEVNULL, stdout=output, stderr=STDOUT, start_new_session=True

@@ -78,7 +78,7 @@ class Console:
 
     def _format(self, part: str, line: bytes) -> bytes:
         if not self._is_json:
-            return self._prefix(part) + line
+            return self._prefix(part) + line.removesuffix(self._repetition(part))
         if line.startswith(b"{"):
             return line
         return json.dumps({"event": Event.OUTPUT_WRITTEN, "part": part, "line": line.decode(errors="replace")}).encode()
@@ -89,6 +89,11 @@ class Console:
             text = f"\x1b[{colour}m{part:<{_WIDTH}} │\x1b[0m " if self._is_coloured else f"{part:<{_WIDTH}} │ "
             self._prefixes[part] = text.encode()
         return self._prefixes[part]
+
+    def _repetition(self, part: str) -> bytes:
+        """Return how a line of core/console_lines.py ends that names its part once more."""
+        text = f" \x1b[36mpart\x1b[0m=\x1b[35m{part}\x1b[0m" if self._is_coloured else f" part={part}"
+        return text.encode()
 
     def _write(self) -> None:
         while (chunk := self._chunks.get()) is not None:

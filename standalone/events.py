@@ -10,6 +10,8 @@ class Event(StrEnum):
     START_DELAYED = "start.delayed"
     SERVICE_STARTED = "service.started"
     SOURCES_CHANGED = "sources.changed"
+    SOURCES_REFUSED = "sources.refused"
+    SERVICE_RELOADED = "service.reloaded"
     PART_ENDED = "part.ended"
     ENGINE_REPAIRED = "engine.repaired"
     STOP_ASKED = "stop.asked"

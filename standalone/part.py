@@ -68,6 +68,11 @@ class Part:
         """It has a process now."""
         return self._child is not None
 
+    @property
+    def is_restarting(self) -> bool:
+        """It was asked to start again, and its process of before has not ended yet."""
+        return self._is_restarting
+
     async def keep_running(self) -> None:
         """Run it until stop(). Raises StandaloneError if it makes no sense to go on."""
         pause_s = 0.0

@@ -7,21 +7,18 @@ import time
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, Final
 
-from standalone.child import start_child
+from standalone.child import run_to_end
 from standalone.console import Console
 from standalone.errors import StandaloneError
 from standalone.events import Event
-from standalone.options import ROOT, Options
+from standalone.options import Options
 from standalone.part import Part
-from standalone.readiness import ask_readiness
-from standalone.sources import changes, source_roots
+from standalone.readiness import wait_for_readiness
+from standalone.reloading import Reloading
 from standalone.system import HOST, System, part_command
 
 #: PostgreSQL that recovers after a crash may need this long.
 _ENGINES_LIMIT_S: Final = 300.0
-#: After this long without readiness we say what is missing, and again each time.
-_READY_NOTICE_S: Final = 30.0
-_READY_POLL_S: Final = 0.1
 #: How long a group may take to stop before it is killed. Workers: as long as they drain, and this.
 _STOP_LIMIT_S: Final = 15.0
 _DEFAULT_DRAIN_S: Final = 30.0
@@ -78,12 +75,12 @@ class Supervisor:
         await self._start_engines()
         await self._migrate()
         self._start(self._system.parts)
-        await self._wait_for_readiness()
+        await wait_for_readiness(HOST, self._options.port, self._console)
         for part in self._system.parts:
             part.is_new = False
         self._introduce(time.monotonic() - started)
         if self._options.reload:
-            await self._reload_on_changes()
+            await Reloading(self._system, self._options.port, self._console).follow_changes()
 
     async def _start_engines(self) -> None:
         self._start(self._system.engines)
@@ -96,15 +93,10 @@ class Supervisor:
             ) from None
 
     async def _migrate(self) -> None:
-        child = await start_child(part_command("core.migrations"), self._system.environment, self._show_migrations)
-        try:
-            code = await child.wait()
-        except asyncio.CancelledError:
-            child.kill()
-            await child.wait()
-            raise
+        command = part_command("core.migrations")
+        code, last_words = await run_to_end(command, self._system.environment, self._show_migrations)
         if code != 0:
-            raise StandaloneError(f"the database could not be brought up to date: {child.last_words or f'exit code {code}'}")
+            raise StandaloneError(f"the database could not be brought up to date: {last_words or f'exit code {code}'}")
 
     async def _show_migrations(self, lines: list[bytes]) -> None:
         await self._console.show("migrations", lines)
@@ -113,27 +105,14 @@ class Supervisor:
         for part in parts:
             self._running[part] = self._begin(part.keep_running(), part.name)
 
-    async def _wait_for_readiness(self) -> None:
-        notice = time.monotonic() + _READY_NOTICE_S
-        while not (answer := await asyncio.to_thread(ask_readiness, HOST, self._options.port)).is_ready:
-            if time.monotonic() > notice:
-                self._console.say(Event.START_DELAYED, f"not ready yet: {answer.detail}", detail=answer.detail)
-                notice += _READY_NOTICE_S
-            await asyncio.sleep(_READY_POLL_S)
-
     def _introduce(self, took_s: float) -> None:
         url = f"http://{HOST}:{self._options.port}"
         curl = f"""curl -X POST {url}/add -H 'content-type: application/json' -d '{{"x": 2, "y": 3}}'"""
-        sentence = f"ready in {took_s:.1f} s: {url} (try it in the browser: {url}/docs)\n{curl}\nCtrl-C stops everything"
+        sentence = f"ready in {took_s:.1f} s: {url} (try it in the browser: {url}/docs)\n{curl}\n"
+        if self._options.port != Options().port:  # the client's default too
+            sentence += f"the client needs to know the port: ./dev client --url {url}, or TASK_SERVICE_URL={url}\n"
+        sentence += "Ctrl-C stops everything"
         self._console.say(Event.SERVICE_STARTED, sentence, url=url, docs=f"{url}/docs", took_s=round(took_s, 3))
-
-    async def _reload_on_changes(self) -> None:
-        roots = source_roots(ROOT, os.environ.get("TASK_MODULES") or "tasks")
-        async for changed in changes(roots):
-            names = ", ".join(path.name for path in changed)
-            self._console.say(Event.SOURCES_CHANGED, f"{names} changed: the parts start again", files=names)
-            for part in self._system.parts:
-                part.restart()
 
     async def _take_down(self) -> None:
         """Stop the groups one after the other: who serves another stops after it."""

@@ -1,7 +1,10 @@
 """Whether a failed attempt is followed by another one, and when."""
 
+from collections.abc import Mapping
 from random import Random
 from typing import Any
+
+from celery.utils.time import get_exponential_backoff_interval
 
 from core.retry_policy import RetryPolicy, next_delay_s
 from core.settings import Settings
@@ -29,5 +32,21 @@ class Retrying:
         options = getattr(task, "retry_kwargs", {})
         limit = options.get("max_retries", task.max_retries)
         if is_covered and (limit is None or retries_before < limit):
-            return RetryWanted(error_text, None, options.get("countdown", task.default_retry_delay))
+            return RetryWanted(error_text, None, _asked_delay_s(task, options, retries_before))
         return Failed(error_text)
+
+
+def _asked_delay_s(task: Any, options: Mapping[str, Any], retries_before: int) -> float | None:
+    """Return the wait that the task asks for, as Celery's autoretry does; None: it leaves that to the policy."""
+    backoff = getattr(task, "retry_backoff", False)
+    if backoff:
+        return float(
+            get_exponential_backoff_interval(
+                factor=int(max(1.0, backoff)),
+                retries=retries_before,
+                maximum=getattr(task, "retry_backoff_max", 600),
+                full_jitter=getattr(task, "retry_jitter", True),
+            )
+        )
+    delay_s: float | None = options.get("countdown", task.default_retry_delay)
+    return delay_s

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -49,6 +50,15 @@ def test_curl_line_that_it_prints_works(run: StandaloneRun) -> None:
     (line,) = (line for line in run.output.splitlines() if " curl " in line)
     answer = subprocess.run(["/bin/sh", "-c", line.partition("│")[2]], capture_output=True, check=True)
     assert run.status(json.loads(answer.stdout)["task_id"], wait_s=10)["result"] == 5
+
+
+def test_client_is_told_where_a_service_on_another_port_is(run: StandaloneRun) -> None:
+    assert f"./dev client --url {run.url}, or TASK_SERVICE_URL={run.url}\n" in run.output
+
+
+def test_console_line_names_its_part_only_in_front(run: StandaloneRun) -> None:
+    assert re.search(r"^worker-1 +│ .*worker\.started", run.output, re.MULTILINE)
+    assert "part=" not in run.output
 
 
 def test_it_listens_on_the_loopback_interface_only(run: StandaloneRun) -> None:
@@ -111,6 +121,23 @@ def test_job_that_runs_is_finished_before_the_stop_and_every_line_is_json(tmp_pa
         events = [line["event"] for line in lines]
         assert events.index("stop.asked") < events.index("job.finished") < events.index("service.stopped")
         assert {line["part"] for line in lines} >= {"standalone", "migrations", "scheduler", "api", "worker-1"}
+
+
+def test_broken_module_is_told_once_and_the_parts_go_on_until_it_is_mended(tmp_path: Path, shop: dict[str, str]) -> None:
+    with StandaloneRun(tmp_path, "--workers", "2", "--reload", environment=shop) as run:
+        parts = [run.wait_until_ready().pid_of(name) for name in ("api", "scheduler", "worker-1", "worker-2")]
+        (tmp_path / "modules/shop.py").write_text("def f(:\n")
+        wait_until(lambda: "go on with the old code" in run.output, 30.0, "it is told")
+        assert run.status(run.post("shop.sleep", {"seconds": 0.0}), wait_s=10)["result"] == "slept"
+        assert [run.pid_of(name) for name in ("api", "scheduler", "worker-1", "worker-2")] == parts
+        assert run.output.count("SyntaxError") == 1
+        busy = run.post("shop.sleep", {"seconds": 4.0})
+        wait_until(lambda: run.status(busy)["status"] == "STARTED", 10.0, "the job runs")
+        (tmp_path / "modules/shop.py").write_text(SHOP.replace("shop.sleep", "shop.nap"))
+        wait_until(lambda: "ready again in" in run.output, 30.0, "ready again")
+        assert run.output.partition("ready again in")[0].count("worker.drained") == 2  # also the one that was busy
+        assert run.status(run.post("shop.nap", {"seconds": 0.0}), wait_s=10)["result"] == "slept"
+        assert "starts again in" not in run.output  # no part died
 
 
 def test_changed_task_is_served_and_a_second_ctrl_c_does_not_wait_for_it(tmp_path: Path, shop: dict[str, str]) -> None:

@@ -184,3 +184,8 @@ def waits_retry_eta(self: Task) -> None:
 @shared_task(name="waits.time_limit", autoretry_for=(Exception,), time_limit=1, retry_kwargs={"countdown": 80})
 def waits_time_limit() -> None:
     time.sleep(60)
+
+
+@shared_task(name="waits.time_limit_backoff", autoretry_for=(Exception,), time_limit=1, retry_backoff=90, retry_jitter=False)
+def waits_time_limit_backoff() -> None:
+    time.sleep(60)

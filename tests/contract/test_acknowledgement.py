@@ -63,6 +63,7 @@ WAITS = {
     "waits.retry_countdown": (60.0, 60.0),
     "waits.retry_eta": (70.0, 70.0),
     "waits.time_limit": (80.0, 80.0),
+    "waits.time_limit_backoff": (90.0, 90.0),
 }
 
 

@@ -33,6 +33,16 @@ def test_each_line_begins_with_the_name_of_its_part(pipe: Pipe) -> None:
     assert _shown(pipe, "console", b"one", b"two") == ["worker-1   │ one", "worker-1   │ two"]
 
 
+@pytest.mark.parametrize("end", ["part=worker-1", "\x1b[36mpart\x1b[0m=\x1b[35mworker-1\x1b[0m"])
+def test_line_that_names_its_part_once_more_does_so_no_longer(pipe: Pipe, end: str) -> None:
+    (line,) = _shown(pipe, "console", f"worker.drained {end}".encode(), is_coloured="\x1b" in end)
+    assert line.endswith(" worker.drained")
+
+
+def test_line_that_names_another_part_is_left_as_it_is(pipe: Pipe) -> None:
+    assert _shown(pipe, "console", b"seen part=worker-12") == ["worker-1   │ seen part=worker-12"]
+
+
 def test_names_are_coloured_on_a_terminal(pipe: Pipe) -> None:
     assert _shown(pipe, "console", b"one", is_coloured=True) == ["\x1b[36mworker-1   │\x1b[0m one"]
 
