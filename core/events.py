@@ -42,3 +42,4 @@ class Event(StrEnum):
     JOB_POSTPONED = "job.postponed"
     # database
     SCHEMA_UPGRADED = "schema.upgraded"
+    SCHEMA_CURRENT = "schema.current"

@@ -1,6 +1,8 @@
 -- Run by psql as the superuser in the service's database: by the image when it makes the database, and again by hand after
 -- the passwords were renewed. The variables :…_password are set above this text in the volume. `migrations` owns the database
 -- and with it what is in it; the parts read and write rows, and can change no table.
+SET client_min_messages = warning; -- what is granted already is no news
+
 SELECT format('CREATE ROLE %I', name)
 FROM unnest(ARRAY['migrations', 'part', 'api', 'scheduler', 'worker']) AS name
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)

@@ -9,6 +9,7 @@ import sqlalchemy
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 
 from core.database import UNAVAILABLE, connect
 from core.errors import ConfigurationError
@@ -24,19 +25,24 @@ STATEMENT_TIMEOUT_S: Final = 600.0
 EX_CONFIG: Final = 78
 
 
-def upgrade(settings: Settings) -> None:
-    """Apply the missing revisions, under a lock. Raises one of UNAVAILABLE if the database stays out of reach."""
+def upgrade(settings: Settings) -> bool:
+    """Apply the missing revisions, under a lock; return whether there were any.
+
+    Raises one of UNAVAILABLE if the database stays out of reach.
+    """
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: connect(settings, "migrations", STATEMENT_TIMEOUT_S)
     )
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+        revision = MigrationContext.configure(connection).get_current_revision()  # under the lock: another may upgrade now
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()
     engine.dispose()
+    return revision != SCHEMA_REVISION
 
 
 def _wait_for_database(settings: Settings) -> None:
@@ -63,11 +69,11 @@ def main() -> int:
     log = structlog.get_logger()
     try:
         _wait_for_database(settings)
-        upgrade(settings)
+        is_changed = upgrade(settings)
     except UNAVAILABLE as error:
         log.error(Event.STORE_LOST, error=str(error).strip(), hint="is PostgreSQL running, and DATABASE_URL right?")
         return 1
-    log.info(Event.SCHEMA_UPGRADED, revision=SCHEMA_REVISION)
+    log.info(Event.SCHEMA_UPGRADED if is_changed else Event.SCHEMA_CURRENT, revision=SCHEMA_REVISION)
     return 0
 
 

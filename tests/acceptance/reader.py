@@ -31,7 +31,9 @@ NOT_TYPED: Final = {
     "./dev run": "the service that all pages share was started so; tests/acceptance/test_standalone.py types it",
     "./dev run --reload": "the same",
     "TASK_MODULES=tasks,shop PYTHONPATH=~/shop-project ./dev run": "the service that all pages share has this environment",
-    "docker compose up --build -d": "tests/compose types it where there is a Docker engine",
+    "docker compose up --build -d --wait": "tests/compose types it where there is a Docker engine",
+    "docker compose exec -T postgres pg_dump --format=custom tasks > tasks.dump": "the same",
+    "docker image prune": "it asks, and is about more than this project",
 }
 
 _MODULE: Final = re.compile(r"# (?P<path>[\w/]+\.py)(?P<is_refused>, .+)?\n")

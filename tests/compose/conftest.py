@@ -60,7 +60,7 @@ def only_project(pytestconfig: pytest.Config, figures: list[str]) -> Iterator[Pr
     project = Project()
     try:
         build_s = _seconds(lambda: project.compose("build"))
-        up_s = _seconds(lambda: (project.compose("up", "--build", "--detach"), project.wait_until_healthy()))
+        up_s = _seconds(lambda: (project.compose("up", "--build", "--detach", "--wait"), project.wait_until_healthy()))
         size, added = project.image_sizes_mb()
         figures.append(f"image: {size} MB, of which {added} MB are not the base image's; built in {build_s:.1f} s")
         figures.append(f"up: all healthy after {up_s:.1f} s")

@@ -1,4 +1,4 @@
-"""What `docker compose up --build -d` starts is the service, and it keeps its promise whatever happens to a container."""
+"""What `docker compose up` starts is the service, and it keeps its promise whatever happens to a container."""
 
 import time
 from collections.abc import Sequence
