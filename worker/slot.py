@@ -30,6 +30,8 @@ START_LIMIT_S: Final = 60.0
 #: The first value that a pool process sends: it is ready for calls.
 READY: Final = "ready"
 
+_PLAIN: Final = (int, float, str, bytes, type(None))
+
 Initialize = Callable[[], None]
 Finalize = Callable[[int, int], None]
 
@@ -212,7 +214,12 @@ def _run_calls(stream: CallStream) -> None:
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
             value = False, ExceptionInfo(), True
-        stream.send(value if stream.survives(value) else (False, _unsendable(value[1]), True))
+        stream.send(value if _is_plain(value[1]) or stream.survives(value) else (False, _unsendable(value[1]), True))
+
+
+def _is_plain(result: Any) -> bool:
+    """Whether it certainly arrives, as what Celery's tracer returns for a success does."""
+    return isinstance(result, _PLAIN) or (type(result) is tuple and all(isinstance(part, _PLAIN) for part in result))
 
 
 class _SoftLimit:
