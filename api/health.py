@@ -12,6 +12,7 @@ from api.problems import problem_response
 from api.store import Connection, Store
 from core.errors import StoreUnavailableError
 from core.migrations import SCHEMA_REVISION
+from core.migrations.compatibility import is_compatible
 from core.queries import load_query
 
 BEATS: Final = load_query("api", "beats")
@@ -44,7 +45,7 @@ class HealthEndpoints:
 
     async def _check(self) -> dict[str, dict[str, Any]]:
         try:
-            revision, beats = await self._store.run(_look)
+            (revision, comment), beats = await self._store.run(_look)
         except StoreUnavailableError:
             unknown = _check_result(None, "", "unknown without the database")
             return {
@@ -55,11 +56,7 @@ class HealthEndpoints:
             }
         return {
             "database": _check_result(True, "reachable", ""),
-            "schema": _check_result(
-                revision == SCHEMA_REVISION,
-                f"revision {revision}",
-                f"revision {revision}, this version needs {SCHEMA_REVISION}; run python -m core.migrations",
-            ),
+            "schema": _check_schema(revision, comment),
             "scheduler": _check_result(beats.get("scheduler"), f"{beats.get('scheduler')} alive", "no scheduler is alive"),
             "workers": _check_result(beats.get("worker"), f"{beats.get('worker')} alive", "no worker is alive"),
         }
@@ -69,12 +66,24 @@ def _check_result(is_good: object, good: str, bad: str) -> dict[str, Any]:
     return {"ok": bool(is_good), "detail": good if is_good else bad}
 
 
-async def _look(connection: Connection) -> tuple[str | None, Mapping[str, int]]:
-    """Return the schema's revision, None if there is none, and the number of living instances by part."""
+def _check_schema(revision: str | None, comment: str | None) -> dict[str, Any]:
+    """Judge the revision. A newer one is well if it is made for this code too: an upgrade restarts one process at a time."""
+    if revision is not None and revision > SCHEMA_REVISION:
+        newer = f"revision {revision}, newer than the {SCHEMA_REVISION} of this version"
+        return _check_result(is_compatible(revision, comment), newer, f"{newer}, which cannot work on it: upgrade this api")
+    return _check_result(
+        revision == SCHEMA_REVISION,
+        f"revision {revision}",
+        f"revision {revision}, this version needs {SCHEMA_REVISION}; run python -m core.migrations",
+    )
+
+
+async def _look(connection: Connection) -> tuple[tuple[str | None, str | None], Mapping[str, int]]:
+    """Return the schema's revision with its comment, None if there is none, and the number of living instances by part."""
     try:
         cursor = await connection.execute(REVISION)
         row = await cursor.fetchone()
         cursor = await connection.execute(BEATS)
-        return row[0] if row else None, dict(await cursor.fetchall())
+        return (row[0], row[1]) if row else (None, None), dict(await cursor.fetchall())
     except (pg.UndefinedTable, pg.UndefinedColumn):
-        return None, {}
+        return (None, None), {}

@@ -33,9 +33,11 @@ def connection_options(application_name: str, statement_timeout_s: float, sessio
     }
 
 
-def connect(settings: Settings, application_name: str, statement_timeout_s: float = 10.0) -> Connection[TupleRow]:
+def connect(
+    settings: Settings, application_name: str, statement_timeout_s: float = 10.0, session: Sequence[str] = ()
+) -> Connection[TupleRow]:
     """Open a connection in autocommit mode. Raises one of UNAVAILABLE if there is none to be had within 2 s."""
-    options = connection_options(application_name, statement_timeout_s)
+    options = connection_options(application_name, statement_timeout_s, session)
     return psycopg.connect(settings.database_url, autocommit=True, prepare_threshold=1, **options)
 
 

@@ -9,6 +9,7 @@ class Event(StrEnum):
     # api
     API_STARTED = "api.started"
     API_STOPPED = "api.stopped"
+    CONNECTIONS_SHED = "connections.shed"
     JOB_ACCEPTED = "job.accepted"
     JOBS_ACCEPTED = "jobs.accepted"
     JOB_CANCELLED = "job.cancelled"
@@ -31,6 +32,7 @@ class Event(StrEnum):
     WORKER_DRAINING = "worker.draining"
     WORKER_DRAINED = "worker.drained"
     WORKER_FAILED = "worker.failed"
+    PROCESS_RETIRED = "process.retired"
     JOB_CLAIMED = "job.claimed"
     JOB_DROPPED = "job.dropped"
     JOB_FINISHED = "job.finished"
@@ -43,3 +45,4 @@ class Event(StrEnum):
     # database
     SCHEMA_UPGRADED = "schema.upgraded"
     SCHEMA_CURRENT = "schema.current"
+    SCHEMA_BLOCKED = "schema.blocked"

@@ -13,6 +13,7 @@ CHECKS: Final = (
     ("mypy --strict", (sys.executable, "-m", "mypy", "--strict")),
     ("import-linter", (str(Path(sys.executable).with_name("lint-imports")), "--no-logo")),
     ("sizes", (sys.executable, "-m", "scripts.sizes")),
+    ("migrations", (sys.executable, "-m", "scripts.migration_rules")),
 )
 
 
