@@ -15,6 +15,10 @@ from core.errors import ConfigurationError
 FROM_FILE: Final = ("DATABASE_URL", "BROKER_URL")
 
 
+#: What a worker's process takes before its first attempt is half of it, and more with what the tasks import.
+LEAST_MEMORY_MIB: Final = 128
+
+
 class Settings(BaseSettings):
     """Frozen settings, read from environment variables of the same names in capitals."""
 
@@ -57,6 +61,12 @@ class Settings(BaseSettings):
     max_losses: int = Field(5, ge=1, le=1000, description="Attempts that may vanish with their worker before FAILURE")
     soft_time_limit_s: float = Field(600.0, gt=0, description="Seconds until SoftTimeLimitExceeded is raised in a task")
     time_limit_s: float = Field(660.0, gt=0, description="Seconds until an attempt's process is killed")
+    memory_limit_mib: int = Field(
+        0,
+        ge=0,
+        description="Resident memory in MiB beyond which an attempt's process is killed, and the attempt with it;"
+        " one that keeps more than half of that between attempts is replaced; 0: no limit",
+    )
     result_limit_bytes: int = Field(1024 * 1024, ge=1024, description="Longest result as JSON; longer is FAILURE")
 
     body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Longest body of a single submission")
@@ -89,6 +99,13 @@ class Settings(BaseSettings):
     def _broker_is_known(cls, value: str) -> str:
         if not value.startswith(("amqp://", "amqps://", "redis://", "rediss://", "redis+socket://")):
             raise ValueError("must start with amqp://, amqps://, redis://, rediss:// or redis+socket://")
+        return value
+
+    @field_validator("memory_limit_mib")
+    @classmethod
+    def _memory_limit_leaves_room(cls, value: int) -> int:
+        if 0 < value < LEAST_MEMORY_MIB:
+            raise ValueError(f"must be 0 or at least {LEAST_MEMORY_MIB}: a process that has run nothing yet takes that")
         return value
 
     @model_validator(mode="after")

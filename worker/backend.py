@@ -11,13 +11,14 @@ from celery.exceptions import TimeLimitExceeded
 
 from core.errors import ResultError
 from core.strict_json import encode_result
-from worker.outcome import Attempt, Failed, Lost, Outcome, RetryWanted, Succeeded, TimedOut, exception_json
+from worker.memory_watch import MemoryLimitExceeded
+from worker.outcome import Attempt, Failed, Killed, Lost, Outcome, RetryWanted, Succeeded, exception_json
 
 
 class OutcomeBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
     """Turns what Celery reports into outcomes and gives them to the app's recorder.
 
-    The same call comes from two processes: the pool process records directly, its parent (time limit, killed child) leaves
+    The same call comes from two processes: the pool process records directly, its parent (limits, killed child) leaves
     it to the heartbeat's thread. Which one it is, the recorder knows.
     """
 
@@ -44,8 +45,8 @@ class OutcomeBackend(BaseBackend):  # type: ignore[misc]  # Celery has no types
                 # set by ServiceTask.retry(); a task may raise Celery's Retry itself
                 delay_s = getattr(request, "retry_delay_s", None)
                 return RetryWanted(exception_json(result) or "null", traceback, delay_s)
-            case _, TimeLimitExceeded():
-                return TimedOut(float(result.args[0]) if result.args else 0.0)
+            case _, TimeLimitExceeded() | MemoryLimitExceeded():
+                return Killed(result)
             case states.REVOKED, _:
                 return Lost(f"its process was terminated ({result})")
             case _, WorkerLostError():

@@ -2,7 +2,7 @@
 
 import pickle
 import struct
-from socket import socket
+from socket import SHUT_WR, socket
 from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
@@ -61,6 +61,10 @@ class CallStream:
         except Exception:  # noqa: BLE001  # a foreign class may raise anything
             return False
         return True
+
+    def end(self) -> None:
+        """Let the other end receive EOFError; what it sends still arrives."""
+        self._socket.shutdown(SHUT_WR)
 
     def close(self) -> None:
         """Close this end."""

@@ -11,6 +11,7 @@ from uuid import UUID
 import structlog
 
 from core.events import Event
+from worker.descendants import kill_family
 from worker.holdings import Holdings
 
 #: An attempt that does not end by the exception has its process killed after this time.
@@ -47,5 +48,8 @@ class Interruption:
         if request is None or request.worker_pid is None or request.acknowledged:
             return
         log.info(Event.JOB_INTERRUPTED, task_id=request.id, task=request.name, signal=number.name)
+        if number is signal.SIGKILL:
+            kill_family(request.worker_pid)
+            return
         with suppress(ProcessLookupError):
             os.kill(request.worker_pid, number)

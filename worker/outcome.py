@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
 from core.strict_json import dumps
@@ -47,10 +47,10 @@ class RetryWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class TimedOut:
-    """The hard time limit ended the attempt's process."""
+class Killed:
+    """A hard limit, of time or of memory, ended the attempt's process; `error` says which."""
 
-    limit_s: float
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Lost:
     reason: str
 
 
-Outcome = Succeeded | Failed | RetryWanted | TimedOut | Lost
+Outcome = Succeeded | Failed | RetryWanted | Killed | Lost
 
 
 def error_json(type_name: str, message: str) -> str:
@@ -74,13 +74,21 @@ def exception_json(error: BaseException | None) -> str | None:
         return None
     if isinstance(error, UnpickleableExceptionWrapper):
         return error_json(error.exc_cls_name, str(error))
-    if isinstance(error, SoftTimeLimitExceeded) and error.args and isinstance(error.args[0], float | int):
-        return error_json(type(error).__name__, f"the attempt ran longer than its soft time limit of {error.args[0]:g} s")
     try:
-        message = str(error)
+        message = _message(error)
     except Exception as broken:  # noqa: BLE001  # a task's exception class may be anything
         message = f"<{type(error).__name__}.__str__ raised {type(broken).__name__}>"
     return error_json(type(error).__name__, message)
+
+
+def _message(error: BaseException) -> str:
+    match error:
+        case SoftTimeLimitExceeded(args=(int() | float() as limit_s,)):
+            return f"the attempt ran longer than its soft time limit of {limit_s:g} s"
+        case TimeLimitExceeded(args=(int() | float() as limit_s,)):
+            return f"the attempt ran longer than its time limit of {limit_s:g} s and was killed"
+        case _:
+            return str(error)
 
 
 def storable_text(text: str, limit: int) -> str:

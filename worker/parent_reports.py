@@ -1,4 +1,4 @@
-"""What only the worker's parent process knows of an attempt: killed at the time limit, process gone, task unknown."""
+"""What only the worker's parent process knows of an attempt: killed at a limit, process gone, task unknown."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,13 +8,12 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from celery.exceptions import TimeLimitExceeded
 
 from core.events import Event
 from core.settings import Settings
 from core.states import Status
 from worker.attempt_store import AttemptStore
-from worker.outcome import Attempt, Failed, Lost, Outcome, RetryWanted, TimedOut, error_json
+from worker.outcome import Attempt, Failed, Killed, Lost, Outcome, RetryWanted, error_json, exception_json
 from worker.retrying import Retrying
 
 #: A task that no worker here knows is due again after this long, this often; then it is a failure.
@@ -110,8 +109,8 @@ class ParentReports:
                 self._store.give_back(task_ids)
             case (attempt, Lost(reason)):
                 self._lose(attempt, reason)
-            case (attempt, TimedOut(limit_s)):
-                self._time_out(attempt, limit_s)
+            case (attempt, Killed(cause)):
+                self._end_killed(attempt, cause)
             case (attempt, Failed() as outcome):
                 self._finish(attempt, outcome)
             case (attempt, outcome):
@@ -126,15 +125,12 @@ class ParentReports:
         else:
             log.warning(Event.JOB_LOST, **_fields(attempt), reason=reason, is_finished=is_last)
 
-    def _time_out(self, attempt: Attempt, limit_s: float) -> None:
+    def _end_killed(self, attempt: Attempt, cause: Exception) -> None:
         retries_before = self._store.retries_before(attempt)
         if retries_before is None:
             return
-        error = error_json(
-            "TimeLimitExceeded", f"the attempt ran longer than its time limit of {limit_s:g} s and was killed"
-        )
-        task = self._tasks[attempt.task]
-        match self._retrying.after_time_limit(task, TimeLimitExceeded(limit_s), error, retries_before):
+        error = exception_json(cause) or "null"
+        match self._retrying.after_kill(self._tasks[attempt.task], cause, error, retries_before):
             case RetryWanted(_, _, delay_s):
                 wait_s = self._retrying.delay_s(retries_before) if delay_s is None else delay_s
                 self._store.retry(attempt, error, None, wait_s)

@@ -6,7 +6,6 @@ one does what this service needs: a call goes to a process that waits for it, in
 
 import math
 import os
-import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -127,7 +126,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             slot.wait(max(0.0, deadline - time.monotonic()))
 
     def _fork(self, index: int) -> Slot:
-        return Slot(index, partial(process_initializer, *self.options["initargs"]), process_destructor, self._slots)
+        initialize = partial(process_initializer, *self.options["initargs"])
+        return Slot(index, initialize, process_destructor, self._slots, self.app.settings.memory_limit_mib)
 
     def _watch(self, slot: Slot) -> None:
         if self._hub is not None:
@@ -140,12 +140,12 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             return
         if not slot.stream.is_complete():
             return
-        was_ready = slot.is_ready
+        was_ready = slot.was_ready
         try:
             tell = slot.finish()
         except Exception:
             log.exception(Event.WORKER_FAILED, reason="a pool process sent what cannot be read; it is replaced")
-            slot.signal(signal.SIGKILL)
+            slot.kill()
             return
         self._stillbirths = 0
         # Before the next call begins: a request that is not acknowledged is the one that its process runs.
@@ -161,7 +161,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._tell(slot.bury)
         if self._hub is None:
             return
-        self._stillbirths += 0 if slot.is_ready else 1
+        self._stillbirths += 0 if slot.was_ready else 1
         if self._stillbirths > MAX_STILLBIRTHS:
             log.error(Event.WORKER_FAILED, reason="its pool processes die before they are ready", hint="see the lines above")
             state.should_stop = os.EX_SOFTWARE
@@ -207,8 +207,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         except OSError:
             # gone, which the loop will notice, or stuck: it must not be given another call
             self._calls.appendleft(call)
-            slot.is_ready = False
-            slot.signal(signal.SIGKILL)
+            slot.kill()
 
     def _set_alarm(self) -> None:
         """See to it that the limits are enforced in time, with one timer: Celery's stay in memory until they are due."""

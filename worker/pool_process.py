@@ -18,7 +18,7 @@ from core.states import Status
 from core.strict_json import dumps, encode_result
 from core.task import UnsupportedCallError
 from worker.attempt_store import AttemptStore, Claim
-from worker.outcome import Attempt, Failed, Lost, Outcome, RetryWanted, Succeeded, TimedOut, error_json, exception_json
+from worker.outcome import Attempt, Failed, Killed, Lost, Outcome, RetryWanted, Succeeded, error_json, exception_json
 from worker.retrying import Retrying
 
 #: At most this often a task's progress reaches the database.
@@ -93,8 +93,11 @@ class PoolProcess:
                 status = self._store.retry(attempt, error, traceback, wait_s)
                 event = Event.JOB_FINISHED if status is Status.REVOKED else Event.JOB_RETRIED
                 self._report(event, status, delay_s=round(wait_s, 3), error=error)
-            case TimedOut() | Lost():
-                raise AssertionError(f"{outcome} is the parent's to record")
+            # The task raised it itself, as what it runs in turn may have been killed or lost.
+            case Killed(cause):
+                self.record(attempt, Failed(exception_json(cause) or "null"))
+            case Lost(reason):
+                self.record(attempt, Failed(error_json("WorkerLostError", reason)))
 
     def _report(self, event: Event, status: Status | None, **fields: Any) -> None:
         if status is None:

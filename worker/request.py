@@ -7,6 +7,8 @@ from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
+from worker.memory_watch import MemoryLimitExceeded
+
 
 class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
     """Celery's Request with a token. The worker's heartbeat lists it until the message is acknowledged.
@@ -34,7 +36,11 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
             task_ready(self)
             self.acknowledge()
             return
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
         try:
+            if isinstance(error, MemoryLimitExceeded):
+                self._end_at_memory_limit(error, exc_info)
+                return
             super().on_failure(exc_info, send_failed_event)
         finally:
             self.acknowledge()
@@ -46,6 +52,12 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
         finally:
             if not soft:
                 self.acknowledge()
+
+    def _end_at_memory_limit(self, error: MemoryLimitExceeded, exc_info: Any) -> None:
+        """Do what Celery does at the hard time limit; of any MemoryError it would make one that says less."""
+        task_ready(self)
+        self.task.backend.mark_as_failure(self.id, error, request=self._context, store_result=self.store_errors)
+        self.task.on_failure(error, self.id, self.args, self.kwargs, exc_info)
 
     def acknowledge(self) -> None:
         """Acknowledge the message: the outcome is recorded, or on its way through the heartbeat."""

@@ -22,10 +22,8 @@ class Retrying:
         """Return the wait after an attempt before which retries_before others had failed."""
         return next_delay_s(retries_before + 1, self._policy, self._rng)
 
-    def after_time_limit(
-        self, task: Any, error: BaseException, error_text: str, retries_before: int
-    ) -> RetryWanted | Failed:
-        """Decide for an attempt that could not decide itself, because its process was killed at the time limit."""
+    def after_kill(self, task: Any, error: BaseException, error_text: str, retries_before: int) -> RetryWanted | Failed:
+        """Decide for an attempt that could not decide itself, because its process was killed at a limit."""
         is_covered = isinstance(error, tuple(getattr(task, "autoretry_for", ()))) and not isinstance(
             error, tuple(getattr(task, "dont_autoretry_for", ()))
         )

@@ -8,15 +8,19 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 from typing import Any, Final
 
+import structlog
 from billiard import get_context
 from billiard.common import human_status
 from billiard.einfo import ExceptionInfo
-from billiard.exceptions import SoftTimeLimitExceeded, WorkerLostError
+from billiard.exceptions import WorkerLostError
 
+from core.events import Event
+from worker.call_loop import Finalize, Initialize, as_raised, serve
 from worker.call_stream import CallStream
+from worker.descendants import kill_family
+from worker.memory_watch import MemoryLimitExceeded, MemoryWatch
 
 #: A pool process that does not take its call within this time is stopped or stuck, and is replaced.
 SEND_LIMIT_S: Final = 5.0
@@ -27,15 +31,12 @@ BURIAL_LIMIT_S: Final = 1.0
 #: A pool process has so long to get ready, worker_process_init's receivers included.
 START_LIMIT_S: Final = 60.0
 
-#: The first value that a pool process sends: it is ready for calls.
-READY: Final = "ready"
-
-_PLAIN: Final = (int, float, str, bytes, type(None))
-
-Initialize = Callable[[], None]
-Finalize = Callable[[int, int], None]
+#: How long idle processes may take to end: tasks may have connected to Celery's signal worker_process_shutdown.
+PARTING_LIMIT_S: Final = 2.0
 
 _FORK: Final = get_context("fork")
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,13 @@ class Call:
 class Slot:
     """A pool process, as its worker sees it. `call` is what it runs at present."""
 
-    def __init__(self, index: int, initialize: Initialize, finalize: Finalize, others: Iterable["Slot"]) -> None:
+    def __init__(
+        self, index: int, initialize: Initialize, finalize: Finalize, others: Iterable["Slot"], memory_limit_mib: int
+    ) -> None:
         """Fork the process, which calls `initialize` first and `finalize` last, with its pid and exit code.
 
         index: the number of the process in the pool, from 0. `others` are the slots whose descriptors it must not keep
-        open.
+        open. memory_limit_mib: 0 is none.
         """
         self.index = index
         ours, theirs = socket.socketpair()
@@ -67,14 +70,20 @@ class Slot:
         self.stream = CallStream(ours)
         self.call: Call | None = None
         self.is_ready = False
-        self._born_at = self._started_at = time.monotonic()
+        self.was_ready = False
+        self._started_at = time.monotonic()
+        #: While it is not ready: when it has to be, or to be gone.
+        self._decided_by = self._started_at + START_LIMIT_S
         self._is_warned = False
+        self._is_killed = False
         self._is_timed_out = False
+        self._excess: MemoryLimitExceeded | None = None
         inherited = [self.stream, *(other.stream for other in others)]
-        self._process = _FORK.Process(target=_serve, args=(theirs, inherited, initialize, finalize), daemon=True)
+        self._process = _FORK.Process(target=serve, args=(theirs, inherited, initialize, finalize), daemon=True)
         self._process.index = index
         self._process.name = f"ForkPoolWorker-{index + 1}"
         self._process.start()
+        self._memory = MemoryWatch(self._process.pid, memory_limit_mib)
         theirs.close()
 
     @property
@@ -86,24 +95,27 @@ class Slot:
         """Give the process a call. Raises OSError if it is gone or does not take it."""
         self.stream.send((call.function, call.args, call.soft_limit_s))
         self.call, self._started_at, self._is_warned = call, time.monotonic(), False
+        self._memory.expect_look(self._started_at)
         call.on_accepted(self._process.pid, self._started_at)
 
     def deadline(self) -> float | None:
         """Return when enforce_limits() has to be called next, in time.monotonic()'s seconds."""
-        if self._is_timed_out:
+        if self._is_killed:
             return None
-        if self.call is None:
-            return None if self.is_ready else self._born_at + START_LIMIT_S
-        limit_s = self.call.limit_s if self._is_warned or self.call.soft_limit_s is None else self.call.soft_limit_s
-        return None if limit_s is None else self._started_at + limit_s
+        time_is_up, look_at = self._time_is_up_at(), self._memory.look_at
+        return time_is_up if look_at is None or (time_is_up is not None and time_is_up < look_at) else look_at
 
     def enforce_limits(self) -> None:
         """Raise SoftTimeLimitExceeded in a call that has passed its soft limit; kill its process at the hard one.
 
-        A process that does not get ready is killed as well.
+        A process that does not get ready, or that does not go when it shall, is killed as well, and one whose memory has
+        passed its limit. One that waits for a call, but with a worn memory, is let go.
         """
-        deadline = self.deadline()
-        if deadline is None or time.monotonic() < deadline:
+        now = time.monotonic()
+        if self._memory.look_at is not None and self._memory.look_at <= now:
+            self._look(now)
+        time_is_up = self._time_is_up_at()
+        if self._is_killed or time_is_up is None or now < time_is_up:
             return
         if self.call is not None and self.call.soft_limit_s is not None and not self._is_warned:
             self._is_warned = True
@@ -111,17 +123,23 @@ class Slot:
             self.call.on_timeout(True, self.call.soft_limit_s)
         else:
             self._is_timed_out = True
-            self.signal(signal.SIGKILL)
+            self.kill()
 
     def finish(self) -> Callable[[], None]:
         """Take the value that the process has sent; the slot is free then. Return what tells Celery about the call."""
         value = self.stream.take()
         call, self.call = self.call, None
         if call is None:
-            self.is_ready = True
+            self.is_ready = self.was_ready = True
+            self._memory.measure_at_rest()
             return _nothing
         succeeded, result, is_ready = value
-        self.is_ready = is_ready and not self._is_timed_out
+        self.is_ready = is_ready and not self._is_killed
+        now = time.monotonic()
+        if not self.is_ready:
+            self._decided_by = now + PARTING_LIMIT_S
+        elif self._memory.is_due_at_rest(now):
+            self._look(now)
         return partial(call.on_success if succeeded else call.on_failure, result)
 
     def bury(self) -> None:
@@ -129,13 +147,17 @@ class Slot:
         self.stream.close()
         self.wait(BURIAL_LIMIT_S)
         if self._process.is_alive():
-            self.signal(signal.SIGKILL)
+            self.kill()
             self.wait(BURIAL_LIMIT_S)
         call, self.call = self.call, None
-        if call is not None and self._is_timed_out:
+        if call is None:
+            return
+        if self._excess is not None:
+            call.on_failure(as_raised(self._excess))
+        elif self._is_timed_out:
             call.on_timeout(False, call.limit_s or 0.0)
-        elif call is not None:
-            call.on_failure(_lost(human_status(self._process.exitcode)))
+        else:
+            call.on_failure(as_raised(WorkerLostError(f"its process ended early: {human_status(self._process.exitcode)}")))
 
     def dismiss(self) -> None:
         """Let the process end after what it runs."""
@@ -155,93 +177,38 @@ class Slot:
         with suppress(ProcessLookupError):
             os.kill(self._process.pid, number)
 
+    def kill(self) -> None:
+        """kill -9 the process and what it has forked. Its stream closes by that."""
+        self._is_killed = True
+        self.is_ready = False
+        kill_family(self._process.pid)
+
+    def _time_is_up_at(self) -> float | None:
+        if self.call is None:
+            return None if self.is_ready else self._decided_by
+        limit_s = self.call.limit_s if self._is_warned or self.call.soft_limit_s is None else self.call.soft_limit_s
+        return None if limit_s is None else self._started_at + limit_s
+
+    def _look(self, now: float) -> None:
+        """See what memory the process has, and draw the conclusion."""
+        self._memory.look()
+        if self.call is None:
+            if self._memory.is_worn and self.is_ready:
+                self._retire(now)
+            return
+        self._excess = self._memory.excess
+        if self._excess is not None:
+            self.kill()
+        else:
+            self._memory.expect_look(now)
+
+    def _retire(self, now: float) -> None:
+        """Let an idle process end by itself; the pool replaces it when its stream closes, as after any other end."""
+        log.info(Event.PROCESS_RETIRED, pid=self._process.pid, memory_mib=self._memory.used_mib)
+        self.is_ready = False
+        self._decided_by = now + PARTING_LIMIT_S
+        self.stream.end()
+
 
 def _nothing() -> None:
     pass
-
-
-def _lost(how: str) -> ExceptionInfo:
-    try:
-        raise WorkerLostError(f"its process ended early: {how}")  # noqa: TRY301  # billiard makes it of what is being handled
-    except WorkerLostError:
-        return ExceptionInfo()
-
-
-def _unsendable(value: Any) -> ExceptionInfo:
-    try:
-        raise TypeError(f"it cannot be sent from the pool process to its worker: {value!r:.500}")  # noqa: TRY301  # as above
-    except TypeError:
-        return ExceptionInfo()
-
-
-def _serve(
-    endpoint: socket.socket,
-    inherited: Iterable[CallStream],
-    initialize: Initialize,
-    finalize: Finalize,
-) -> None:
-    """Run in the pool process until the worker closes its end, or a call asks to exit."""
-    for stream in inherited:
-        stream.close()
-    # What a task forks must not hold our end open: the worker would not notice our death.
-    os.register_at_fork(after_in_child=endpoint.close)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the worker's own handler drains the worker
-    initialize()
-    code = os.EX_OK
-    try:
-        _run_calls(CallStream(endpoint))
-    except BaseException:
-        code = os.EX_SOFTWARE
-        raise
-    finally:
-        finalize(os.getpid(), code)
-
-
-def _run_calls(stream: CallStream) -> None:
-    """Run one call after the other. Sends whether it returned, what it returned or raised, whether another may come."""
-    soft_limit = _SoftLimit()
-    stream.send(READY)
-    while True:
-        try:
-            function, args, limit_s = stream.receive()
-        except EOFError:
-            return
-        try:
-            with soft_limit.of(limit_s):
-                value = True, function(*args), True
-        except (SystemExit, KeyboardInterrupt):
-            stream.send((False, ExceptionInfo(), False))
-            raise
-        except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
-            value = False, ExceptionInfo(), True
-        stream.send(value if _is_plain(value[1]) or stream.survives(value) else (False, _unsendable(value[1]), True))
-
-
-def _is_plain(result: Any) -> bool:
-    """Whether it certainly arrives, as what Celery's tracer returns for a success does."""
-    return isinstance(result, _PLAIN) or (type(result) is tuple and all(isinstance(part, _PLAIN) for part in result))
-
-
-class _SoftLimit:
-    """Lets the worker's signal raise SoftTimeLimitExceeded, but only in a call."""
-
-    def __init__(self) -> None:
-        self._is_armed = False
-        self._limit_s: float | None = None
-        signal.signal(signal.SIGUSR1, self._raise)
-
-    def of(self, limit_s: float | None) -> "_SoftLimit":
-        """Say which limit the next call has, in seconds."""
-        self._limit_s = limit_s
-        return self
-
-    def __enter__(self) -> None:
-        self._is_armed = True
-
-    def __exit__(self, *_error: object) -> None:
-        self._is_armed = False
-
-    def _raise(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_armed:
-            self._is_armed = False
-            raise SoftTimeLimitExceeded(self._limit_s)

@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from celery import Task, shared_task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, TimeLimitExceeded, WorkerLostError
+
+LEAK: list[bytearray] = []
 
 
 @shared_task(name="ill.raises")
@@ -51,8 +55,9 @@ def naps(seconds: float) -> None:
 
 @shared_task(name="ill.sleeps_stubbornly")
 def sleeps_stubbornly(seconds: float, mark: str) -> None:
-    """Do not listen to the soft limit's signal."""
+    """Do not listen to the soft limit's signal, nor let what runs for the task."""
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    subprocess.Popen(["sleep", str(seconds)], start_new_session=True)
     Path(mark).touch()
     time.sleep(seconds)
 
@@ -69,6 +74,64 @@ def exceeds_hard_limit() -> None:
 
 @shared_task(name="ill.exceeds_hard_limit_and_retries", time_limit=1, autoretry_for=(Exception,), max_retries=1)
 def exceeds_hard_limit_and_retries() -> None:
+    time.sleep(60)
+
+
+@shared_task(name="ill.leaks", autoretry_for=(ValueError,))
+def leaks(mib: int, seconds: float) -> int:
+    """Keep so much memory for good, and run for so long. Return the process."""
+    LEAK.append(bytearray(mib * 1024 * 1024))
+    time.sleep(seconds)
+    return os.getpid()
+
+
+@shared_task(name="ill.leaks_and_retries", autoretry_for=(Exception,), max_retries=1)
+def leaks_and_retries(mib: int) -> None:
+    leaks(mib, 60)
+
+
+@shared_task(name="ill.leaks_and_does_not_retry", autoretry_for=(Exception,), dont_autoretry_for=(MemoryError,))
+def leaks_and_does_not_retry(mib: int) -> None:
+    leaks(mib, 60)
+
+
+@shared_task(name="ill.raises_memory_error")
+def raises_memory_error() -> None:
+    raise MemoryError("on purpose")
+
+
+@shared_task(name="ill.raises_what_ends_processes")
+def raises_what_ends_processes(name: str) -> None:
+    """As a pool of the task's own does, when its processes end so."""
+    raise {"TimeLimitExceeded": TimeLimitExceeded(5), "WorkerLostError": WorkerLostError("on purpose")}[name]
+
+
+@shared_task(name="ill.ignores_sigterm", time_limit=1)
+def ignores_sigterm(mark: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(mark).touch()
+    time.sleep(60)
+
+
+@shared_task(name="ill.blocks_all_signals", soft_time_limit=0.5, time_limit=1)
+def blocks_all_signals(mark: str) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    Path(mark).touch()
+    time.sleep(60)
+
+
+@shared_task(name="ill.hangs_in_c", soft_time_limit=0.5, time_limit=1)
+def hangs_in_c(mark: str) -> None:
+    """Call a function that takes hours, in which the interpreter runs no handler of a signal."""
+    Path(mark).touch()
+    sum(range(10**13))
+
+
+@shared_task(name="ill.forks", time_limit=1)
+def forks(mark: str) -> None:
+    """Fork a child, in a session of its own, that forks one with much memory."""
+    program = "import os, sys, time; os.fork() or open(sys.argv[1], 'w'); memory = bytearray(50_000_000); time.sleep(60)"
+    subprocess.Popen([sys.executable, "-c", program, mark], start_new_session=True)
     time.sleep(60)
 
 

@@ -15,7 +15,7 @@ from kombu import Connection
 
 from core.settings import Settings
 from tests.contract.worker_rig import WorkerRig, wait_for
-from tests.processes import children_of, is_zombie
+from tests.processes import children_of, descendants_of, is_zombie
 from tests.tcp_proxy import TcpProxy
 
 
@@ -48,6 +48,9 @@ ENDINGS = [
     ("ill.rejects", {}, "FAILURE", "Reject", ["FAILURE"]),
     ("ill.raises_unpicklable", {}, "FAILURE", "LocalError", ["FAILURE"]),
     ("ill.raises_nonsense", {}, "FAILURE", "ValueError", ["FAILURE"]),
+    ("ill.raises_memory_error", {}, "FAILURE", "MemoryError", ["FAILURE"]),
+    ("ill.raises_what_ends_processes", {"name": "TimeLimitExceeded"}, "FAILURE", "TimeLimitExceeded", ["FAILURE"]),
+    ("ill.raises_what_ends_processes", {"name": "WorkerLostError"}, "FAILURE", "WorkerLostError", ["FAILURE"]),
     ("ill.calls_a_group", {}, "FAILURE", "UnsupportedCallError", ["FAILURE"]),
 ]
 
@@ -207,12 +210,15 @@ def test_a_late_finish_is_fenced(rig: WorkerRig, mark: Path) -> None:
 
 @pytest.mark.parametrize("task", ["ill.sleeps", "ill.sleeps_stubbornly"])
 def test_an_attempt_that_is_asked_to_stop_ends_as_revoked(rig: WorkerRig, mark: Path, task: str) -> None:
-    rig.start_worker()
+    worker = rig.start_worker()
     task_id = rig.submit(task, seconds=60, mark=str(mark))
     wait_for(mark.exists, "the task to run")
+    forked = [pid for child in children_of(worker.pid) for pid in descendants_of(child)]
+    assert len(forked) == (1 if task == "ill.sleeps_stubbornly" else 0)
     rig.connection.execute("UPDATE live_jobs SET cancel_requested = true WHERE task_id = %s", (task_id,))
     row = rig.finished(task_id, limit_s=14)
     assert (row.status, row.error and row.error["type"]) == ("REVOKED", "Revoked")
+    assert all(is_zombie(pid) for pid in forked)
     assert rig.finished(rig.submit("tasks.add", x=1, y=1)).result == "2"
 
 

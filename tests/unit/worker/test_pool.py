@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,11 +19,16 @@ from celery import signals
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
+from tests.processes import is_zombie
+from worker.memory_watch import MemoryLimitExceeded, MemoryWatch
 from worker.outcome import exception_json
 from worker.pool import MAX_STILLBIRTHS, TaskPool
 from worker.slot import Slot
 
 LIMIT_S = 10.0
+
+MIB = 1024 * 1024
+ROOM_MIB = 100
 
 
 class Loop:
@@ -55,6 +62,10 @@ class Loop:
             for _, callback, args in due:
                 callback(*args)
 
+    def run_for(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        self.run_until(lambda: time.monotonic() >= until)
+
 
 class Acknowledgements:
     def __init__(self) -> None:
@@ -65,8 +76,14 @@ class Acknowledgements:
 
 
 @dataclass
+class PoolSettings:
+    memory_limit_mib: int = 0
+
+
+@dataclass
 class App:
     acknowledgements: Acknowledgements = field(default_factory=Acknowledgements)
+    settings: PoolSettings = field(default_factory=PoolSettings)
 
 
 @dataclass
@@ -84,9 +101,9 @@ class Ending:
 
 
 class Rig:
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, memory_limit_mib: int = 0) -> None:
         self._slots = slots
-        self.app = App()
+        self.app = App(settings=PoolSettings(memory_limit_mib))
         self.start()
 
     def start(self) -> None:
@@ -151,6 +168,36 @@ def ignore_the_soft_limit() -> None:
             time.sleep(LIMIT_S)
         except SoftTimeLimitExceeded:
             continue
+
+
+def take(mib: int, seconds: float = 0.0) -> int:
+    """Have so much memory for so long."""
+    taken = bytearray(mib * MIB)
+    time.sleep(seconds)
+    return len(taken)
+
+
+LEAK: list[bytearray] = []
+
+
+def leak(mib: int) -> int:
+    LEAK.append(bytearray(mib * MIB))
+    return os.getpid()
+
+
+def resident_mib() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // MIB
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """A pool whose processes may take ROOM_MIB more than they have at rest, and are looked at often."""
+    monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
+    monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", 0.05)
+    rig = Rig(1, memory_limit_mib=resident_mib() + ROOM_MIB)
+    yield rig
+    rig.pool.terminate()
 
 
 def test_call_runs_in_another_process_and_its_result_comes_back(rig: Rig) -> None:
@@ -427,3 +474,141 @@ def test_soft_limit_says_how_long_it_was(rig: Rig) -> None:
         "type": "SoftTimeLimitExceeded",
         "message": "the attempt ran longer than its soft time limit of 0.1 s",
     }
+
+
+def test_call_beyond_the_memory_limit_ends_with_its_process_and_the_next_gets_a_new_one(tight: Rig) -> None:
+    greedy, after = tight.apply(take, 2 * ROOM_MIB, LIMIT_S), tight.apply(os.getpid)
+    tight.run(greedy, after)
+    assert [type(error) for error in greedy.raised] == [MemoryLimitExceeded]
+    assert re.fullmatch(
+        r"the attempt's process used \d+ MiB, more than its limit of \d+ MiB \(MEMORY_LIMIT_MIB\)", str(greedy.raised[0])
+    )
+    assert greedy.timeouts == []
+    assert after.returned == [after.pid]
+    assert after.pid != greedy.pid
+
+
+def test_call_within_the_memory_limit_goes_on_under_its_time_limits(tight: Rig) -> None:
+    ending = tight.apply(take, ROOM_MIB // 4, LIMIT_S, soft=0.3, hard=5.0)
+    tight.run(ending)
+    assert [type(error) for error in ending.raised] == [SoftTimeLimitExceeded]
+
+
+def test_process_that_has_leaked_is_replaced_before_its_next_call(tight: Rig) -> None:
+    leaky = tight.apply(leak, ROOM_MIB * 3 // 4)
+    tight.run(leaky)
+    (slot,) = tight.pool._slots
+    tight.loop.run_until(lambda: slot not in tight.pool._slots)
+    after = tight.apply(os.getpid)
+    tight.run(after)
+    assert leaky.returned == [leaky.pid]
+    assert after.returned == [after.pid]
+    assert after.pid != leaky.pid
+
+
+def test_slow_leak_costs_processes_and_no_call(tight: Rig) -> None:
+    endings = []
+    for _ in range(60):
+        endings.append(tight.apply(leak, ROOM_MIB // 20))
+        tight.run(endings[-1])
+        tight.loop.run_for(0.02)
+    assert [ending.returned for ending in endings] == [[ending.pid] for ending in endings]
+    assert 2 <= len({ending.pid for ending in endings}) <= 8
+
+
+def test_process_that_gives_back_what_its_call_took_is_kept(tight: Rig) -> None:
+    first, second = tight.apply(take, ROOM_MIB * 3 // 4, 0.3), tight.apply(os.getpid)
+    tight.run(first, second)
+    assert second.returned == [first.pid]
+
+
+def test_process_is_kept_that_has_more_than_the_limit_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
+    monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", 0.05)
+    rig = Rig(1, memory_limit_mib=1)
+    first = rig.apply(os.getpid)
+    rig.run(first)
+    (slot,) = rig.pool._slots
+    rig.loop.run_until(lambda: slot.deadline() is None)  # it has been looked at
+    second = rig.apply(os.getpid)
+    rig.run(second)
+    rig.pool.terminate()
+    assert second.returned == [first.pid]
+
+
+def test_memory_is_never_read_without_a_limit_and_never_while_nothing_runs(
+    rig: Rig, tight: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[MemoryWatch] = []
+    monkeypatch.setattr(MemoryWatch, "look", looks.append)
+    ending = rig.apply(time.sleep, 0.3)
+    rig.run(ending)
+    for idle in (rig, tight):
+        idle.loop.run_for(0.2)
+    assert looks == []
+
+
+def test_retired_process_that_does_not_go_is_killed(tight: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.slot.PARTING_LIMIT_S", 0.2)
+
+    def stay(**_: Any) -> None:
+        time.sleep(LIMIT_S)
+
+    signals.worker_process_shutdown.connect(stay)
+    try:
+        tight.restart()
+    finally:
+        signals.worker_process_shutdown.disconnect(stay)
+    leaky = tight.apply(leak, ROOM_MIB * 3 // 4)
+    tight.run(leaky)
+    (slot,) = tight.pool._slots
+    tight.loop.run_until(lambda: slot not in tight.pool._slots)
+    after = tight.apply(os.getpid)
+    tight.run(after)
+    assert after.returned == [after.pid]
+
+
+def test_processes_that_leave_at_the_same_time_do_not_end_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
+    monkeypatch.setattr(state, "should_stop", None)
+    rig = Rig(MAX_STILLBIRTHS + 1)
+    rig.loop.run_until(lambda: all(slot.is_free for slot in rig.pool._slots))
+    endings = [rig.apply(leave) for _ in rig.pool._slots]
+    deadline = time.monotonic() + LIMIT_S
+    while not all(is_zombie(ending.pid) for ending in endings):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    after = rig.apply(os.getpid)
+    rig.run(*endings, after)
+    rig.pool.terminate()
+    assert state.should_stop is None
+    assert after.returned == [after.pid]
+
+
+def fork_a_sleeper_and_sleep(path: Path) -> None:
+    path.write_text(str(subprocess.Popen(["sleep", str(LIMIT_S)], start_new_session=True).pid))
+    time.sleep(LIMIT_S)
+
+
+def block_all_signals_and_sleep() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    time.sleep(LIMIT_S)
+
+
+def hang_in_c() -> None:
+    sum(range(10**12))  # minutes, in which the interpreter runs no handler of a signal
+
+
+@pytest.mark.parametrize("hang", [block_all_signals_and_sleep, hang_in_c])
+def test_hard_limit_ends_what_no_signal_reaches(rig: Rig, hang: Callable[[], None]) -> None:
+    ending, after = rig.apply(hang, soft=0.1, hard=0.2), rig.apply(os.getpid)
+    rig.run(ending, after)
+    assert ending.timeouts == [(True, 0.1), (False, 0.2)]
+    assert after.returned == [after.pid]
+
+
+def test_hard_limit_ends_what_the_call_has_forked(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    ending = rig.apply(fork_a_sleeper_and_sleep, path, hard=0.2)
+    rig.run(ending)
+    assert is_zombie(int(path.read_text()))
