@@ -79,3 +79,18 @@ def test_variables_that_are_not_set_are_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("BROKER_URL")
     with pytest.raises(ConfigurationError, match="DATABASE_URL: is not set; BROKER_URL: is not set"):
         load_settings()
+
+
+@pytest.mark.parametrize("value", ["0", "128", "4096"])
+def test_memory_limit_may_be_none_or_what_a_process_needs(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MEMORY_LIMIT_MIB", value)
+    assert load_settings().memory_limit_mib == int(value)
+
+
+@pytest.mark.parametrize("value", ["-1", "1", "127"])
+def test_memory_limit_that_ends_every_attempt_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("MEMORY_LIMIT_MIB", value)
+    with pytest.raises(
+        ConfigurationError, match="MEMORY_LIMIT_MIB: .*(greater than or equal to 0|must be 0 or at least 128)"
+    ):
+        load_settings()
