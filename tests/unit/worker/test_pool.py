@@ -516,6 +516,35 @@ def test_slow_leak_costs_processes_and_no_call(tight: Rig) -> None:
     assert 2 <= len({ending.pid for ending in endings}) <= 8
 
 
+def test_leak_of_many_short_calls_is_seen_between_two_of_them(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", LIMIT_S)
+    monkeypatch.setattr("worker.memory_watch.REST_INTERVAL_S", 0.0)
+    rig.app.settings.memory_limit_mib = resident_mib() + ROOM_MIB
+    rig.restart()
+    endings = [rig.apply(leak, ROOM_MIB // 5) for _ in range(10)]
+    rig.run(*endings)
+    assert [ending.returned for ending in endings] == [[ending.pid] for ending in endings]
+    assert len({ending.pid for ending in endings}) > 1
+
+
+def test_retired_process_says_good_bye(tight: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "good-bye"
+
+    def say_good_bye(pid: int, exitcode: int, **_: Any) -> None:
+        path.write_text(f"{pid} {exitcode}")
+
+    signals.worker_process_shutdown.connect(say_good_bye)
+    try:
+        tight.restart()
+    finally:
+        signals.worker_process_shutdown.disconnect(say_good_bye)
+    leaky = tight.apply(leak, ROOM_MIB * 3 // 4)
+    tight.run(leaky)
+    (slot,) = tight.pool._slots
+    tight.loop.run_until(lambda: slot not in tight.pool._slots)
+    assert path.read_text() == f"{leaky.pid} 0"
+
+
 def test_process_that_gives_back_what_its_call_took_is_kept(tight: Rig) -> None:
     first, second = tight.apply(take, ROOM_MIB * 3 // 4, 0.3), tight.apply(os.getpid)
     tight.run(first, second)
