@@ -8,6 +8,7 @@ import structlog
 import uvloop
 
 from api.app import create_app
+from api.room import fit_to_system
 from api.server import ApiServer, open_listener
 from core.celery_app import make_app
 from core.errors import ConfigurationError
@@ -38,7 +39,7 @@ def main() -> int:
         )
         return 1
     app = create_app(settings, registry)
-    server = ApiServer(app, app.state.services.watch.release)
+    server = ApiServer(app, app.state.services.watch.release, fit_to_system(settings.connection_limit))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([listener]))
     return 0

@@ -27,7 +27,7 @@ _REASONS: Final = {
     421: "The Host header names a host that is not ours",
     422: "Well-formed, but not what the operation takes",
     500: "An unexpected error",
-    503: "The database is out of reach, or too many jobs are unfinished",
+    503: "The database is out of reach, or too many jobs are unfinished, or too many connections are open",
 }
 _WITH_RETRY_AFTER: Final = 503
 

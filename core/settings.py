@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field(
         "localhost,127.0.0.1,[::1]", description="Host headers that the api answers to, comma separated; * for any"
     )
+    connection_limit: int = Field(
+        10_000,
+        ge=1,
+        description="Most open connections of one api process; fewer where the system allows it fewer open files",
+    )
 
     log_format: Literal["console", "json"] = Field("console", description="Readable lines, or one JSON object a line")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level shown")

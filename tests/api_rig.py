@@ -89,7 +89,7 @@ class RunningApi:
         self._listener = open_listener("127.0.0.1", 0)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = ApiServer(self.app, self.services.watch.release)
+        self.server = ApiServer(self.app, self.services.watch.release, settings.connection_limit)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.session = requests.Session()
 

@@ -413,7 +413,7 @@ def test_new_connection_without_a_request_is_closed(api: RunningApi, monkeypatch
 
 
 def test_blank_line_does_not_keep_a_connection_for_ever(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
+    monkeypatch.setattr("api.protocol.IDLE_LIMIT_S", 0.2)
     with socket.create_connection(("127.0.0.1", api.port), 5) as client:
         client.sendall(request_bytes("GET", "/healthz"))
         assert read_response(client).status == 200
