@@ -152,22 +152,19 @@ def database_url(migrated_postgres: EngineProcess) -> Iterator[str]:
 def broker_url(request: pytest.FixtureRequest) -> str:
     """An empty place on each of the brokers in turn: a virtual host of its own, a database of its own."""
     process: EngineProcess = request.getfixturevalue(request.param)
-    process.start()  # a test before may have stopped it
-    if isinstance(process, RabbitMQProcess):
-        return process.engine.vhost_url(next(_VHOST_NUMBERS))
-    return _empty_database_of(process)
+    return empty_place(process.start())  # a test before may have stopped it
 
 
 @pytest.fixture
 def rabbitmq_url(rabbitmq: RabbitMQProcess) -> str:
     """An empty virtual host."""
-    return rabbitmq.start().engine.vhost_url(next(_VHOST_NUMBERS))
+    return empty_place(rabbitmq.start())
 
 
 @pytest.fixture
 def valkey_url(valkey: EngineProcess) -> str:
     """An empty database of Valkey."""
-    return _empty_database_of(valkey.start())
+    return empty_place(valkey.start())
 
 
 @pytest.fixture
@@ -185,6 +182,13 @@ def _no_process_is_leaked(pytestconfig: pytest.Config) -> Iterator[None]:
     engines = pytestconfig.stash[ENGINES]
     leaked = _end_strays(lambda: set(children_of(os.getpid())) - before - {pid for engine in engines for pid in engine.pids})
     assert not leaked, f"processes left running: {leaked}"
+
+
+def empty_place(broker: EngineProcess) -> str:
+    """Return the URL of a virtual host that nobody else uses, or of an emptied database of Valkey."""
+    if isinstance(broker, RabbitMQProcess):
+        return broker.engine.vhost_url(next(_VHOST_NUMBERS))
+    return _empty_database_of(broker)
 
 
 def _end_strays(find_strays: Callable[[], set[int]]) -> list[str]:

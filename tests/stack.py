@@ -26,7 +26,7 @@ _COMPLAINT_CHARS: Final = 400
 class Stack:
     """Api, scheduler and four workers. A part that dies is started again.
 
-    environment is for all parts, that of `by_part` for the parts of that module; directory takes the logs.
+    environment is for all parts, those in `by_part` for the parts of a module or of a name; directory takes the logs.
     """
 
     def __init__(
@@ -55,13 +55,28 @@ class Stack:
         directory.mkdir(parents=True)
         self.api: Final = self._part("api", "api")
         self.scheduler: Final = self._part("scheduler", "scheduler")
-        names = [f"worker-{number}" for number in range(1, WORKERS + 1)]
-        self.workers: Final = [self._part(name, "worker", WORKER_NAME=name) for name in names]
+        self.workers: Final[list[SupervisedPart]] = []
+        self.add_workers(WORKERS)
+        #: Stand in for the scheduler when it is gone.
+        self.standbys: Final[list[SupervisedPart]] = []
+
+    def add_workers(self, count: int) -> Sequence[SupervisedPart]:
+        """Return so many more workers, not yet started."""
+        names = [f"worker-{len(self.workers) + number}" for number in range(1, count + 1)]
+        added = [self._part(name, "worker", WORKER_NAME=name) for name in names]
+        self.workers.extend(added)
+        return added
+
+    def add_standby(self) -> SupervisedPart:
+        """Return one more scheduler, not yet started."""
+        standby = self._part(f"scheduler-{len(self.standbys) + 2}", "scheduler")
+        self.standbys.append(standby)
+        return standby
 
     @property
     def parts(self) -> Sequence[SupervisedPart]:
         """All of them."""
-        return (self.api, self.scheduler, *self.workers)
+        return (self.api, self.scheduler, *self.standbys, *self.workers)
 
     @property
     def pids(self) -> set[int]:
@@ -76,7 +91,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stop all in order, as a user's Ctrl-C does: workers first."""
-        for group in (self.workers, (self.api, self.scheduler)):
+        for group in (self.workers, (self.api, self.scheduler, *self.standbys)):
             for part in group:
                 part.ask_to_stop()
             for part in group:
@@ -127,5 +142,6 @@ class Stack:
         return {part.pid for part in (self.scheduler, *self.workers)} <= pids
 
     def _part(self, name: str, module: str, **environment: str) -> SupervisedPart:
-        environment = {**self._environment, **self._by_part.get(module, {}), **environment}
+        of_part = {**self._by_part.get(module, {}), **self._by_part.get(name, {})}
+        environment = {**self._environment, **of_part, **environment}
         return SupervisedPart(name, module, environment, self._directory / f"{name}.log")

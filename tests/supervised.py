@@ -79,6 +79,12 @@ class SupervisedPart:
                 raise TimeoutError(f"{self.name} did not stop within {limit_s} s: {self.last_lines()}")
         return self._process.returncode if self._process is not None else None
 
+    def restart(self, limit_s: float) -> None:
+        """Stop it in good order and start it again. Raises TimeoutError."""
+        self.ask_to_stop()
+        self.wait_until_stopped(limit_s)
+        self.start()
+
     def last_lines(self) -> str:
         """Return the end of what it wrote."""
         return self.log_path.read_text(errors="replace")[-2000:] if self.log_path.exists() else ""

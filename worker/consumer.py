@@ -1,6 +1,6 @@
 """Celery's consumer, cut down to what this service uses: a connection, a task consumer, the event loop."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import structlog
@@ -10,9 +10,13 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.connection import Connection
 from celery.worker.consumer.consumer import Evloop
 from celery.worker.consumer.tasks import Tasks as CeleryTasks
+from celery.worker.state import maybe_shutdown
 
 from core.events import Event
 from worker.parent_reports import UnknownTask
+
+#: While the broker is away, it is tried so often; Celery's own pauses grow to 32 s.
+RECONNECT_S: Final = 1.0
 
 log = structlog.get_logger()
 
@@ -47,6 +51,22 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """Get ready for the messages of a new connection."""
         self.app.acknowledgements.register_with_event_loop(hub)
         super().register_with_event_loop(hub)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection when it stands, however long that takes; say once that the broker is away."""
+        errors: list[str] = []
+
+        def tell(error: Exception, _pause_s: float) -> None:
+            if not errors:
+                log.warning(Event.BROKER_LOST, broker=conn.as_uri(), error=str(error), retry_s=RECONNECT_S)
+            errors.append(str(error))
+
+        conn.ensure_connection(
+            tell, interval_start=RECONNECT_S, interval_step=0, interval_max=RECONNECT_S, callback=maybe_shutdown
+        )
+        if errors:
+            log.info(Event.BROKER_RESTORED, broker=conn.as_uri(), tries=len(errors))
+        return conn
 
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,21 @@ CREATE TRIGGER record_outcome AFTER UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION
 """
 
 _JOBS: Final = """
-SELECT task_id::text, task, status, result, args::json ->> 'number' AS number, finished_at,
-    (SELECT array_agg(outcome ORDER BY series) FROM attempts a WHERE a.task_id = j.task_id) AS attempts,
-    (SELECT count(*) FROM outcomes o WHERE o.task_id = j.task_id) AS outcomes
+SELECT task_id::text, task, status, result, args::json ->> 'number' AS number, finished_at, tried.attempts, outcomes,
+    first_started_at < due_at OR is_hasty AS is_early, extract(epoch FROM due_at - created_at)::float8 AS delay_s
 FROM jobs j
+CROSS JOIN LATERAL (SELECT count(*) FROM outcomes o WHERE o.task_id = j.task_id) AS recorded(outcomes)
+CROSS JOIN LATERAL (
+    SELECT array_agg(outcome ORDER BY series), min(started_at), bool_or(outcome_before = 'FAILURE' AND started_at < again_at)
+    FROM (
+        SELECT *, lag(outcome) OVER by_series AS outcome_before, lag(ended_at) OVER by_series + %(pause)s AS again_at
+        FROM attempts a WHERE a.task_id = j.task_id WINDOW by_series AS (ORDER BY series)
+    ) AS ordered
+) AS tried(attempts, first_started_at, is_hasty)
 """
+
+#: The parts under test wait at least half of this before the first retry.
+RETRY_BASE_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +52,28 @@ class Verdict:
     lost: int
     stuck: int
     wrong: int
+    early: int
     extra_executions: int
     extra_executions_bound: int
     duplicate_outcomes: int
-    drain_s: float
-    recovery_s: float
+    #: Seconds from the last disturbance (or from the last acceptance, if that came later) to the last outcome, and to the
+    #: first success of an attempt that began after it.
+    drained_s: float = 0.0
+    recovered_s: float = 0.0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every job that was accepted ran when it should, and has the one outcome that it must have."""
+        harm = (self.lost, self.stuck, self.wrong, self.early, self.duplicate_outcomes)
+        is_bounded = 0 <= self.extra_executions <= self.extra_executions_bound
+        return self.finished == self.accepted and not any(harm) and is_bounded
 
     def __str__(self) -> str:
         return (
-            f"accepted {self.accepted}, finished {self.finished}, lost {self.lost}, stuck {self.stuck}, "
-            f"extra executions {self.extra_executions} (bound {self.extra_executions_bound}), "
+            f"accepted {self.accepted}, finished {self.finished}, lost {self.lost}, stuck {self.stuck}, wrong {self.wrong}, "
+            f"early {self.early}, extra executions {self.extra_executions} (bound {self.extra_executions_bound}), "
             f"duplicate outcomes {self.duplicate_outcomes}, "
-            f"drained in {self.drain_s:.1f} s, recovered in {self.recovery_s:.1f} s"
+            f"drained in {self.drained_s:.1f} s, recovered in {self.recovered_s:.1f} s"
         )
 
 
@@ -63,16 +84,26 @@ class Checker:
         self._database_url = database_url
         self._effects_log = effects_log
         self._execute(_RECORD_OUTCOMES)
+        self.begun_at = datetime.now(UTC)
 
     def begin(self) -> None:
         """Forget all earlier jobs. (Tables in the order in which the scheduler locks them, or we could deadlock.)"""
         self._execute("TRUNCATE live_jobs, jobs, attempts, finished_jobs, idempotency_keys, outcomes")
+        self.begun_at = datetime.now(UTC)
         self._effects_log.touch()
         os.truncate(self._effects_log, 0)
 
+    def finished(self) -> int:
+        """Return how many outcomes have been written; -1 while the database is away."""
+        return self._count("outcomes")
+
+    def wait_claimed(self, count: int, limit_s: float = 30.0) -> None:
+        """Return when so many jobs are being run."""
+        wait_until(lambda: self._count("live_jobs WHERE status = 'STARTED'") >= count, limit_s, f"{count} jobs are run")
+
     def wait_finished(self, count: int, limit_s: float = 60.0) -> None:
         """Return when so many jobs have finished."""
-        wait_until(lambda: self._count("outcomes") >= count, limit_s, f"{count} jobs finished")
+        wait_until(lambda: self.finished() >= count, limit_s, f"{count} jobs finished")
 
     def wait_drained(self, limit_s: float) -> None:
         """Return when no job is unfinished. Raises TimeoutError that shows some of those that are."""
@@ -81,24 +112,36 @@ class Checker:
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self._rows('SELECT * FROM live_jobs LIMIT 5')}") from None
 
-    def recovery_s(self, moment: float, limit_s: float) -> float:
-        """Return the seconds from the moment (of time.time()) to the first success of an attempt that began after it."""
-        query = f"SELECT extract(epoch FROM min(ended_at))::float8 - {moment} AS after_s FROM attempts"
-        query += f" WHERE outcome = 'SUCCESS' AND started_at > to_timestamp({moment})"
+    def recovery_s(self, moment: float, limit_s: float, worker: str = "") -> float:
+        """Return the seconds from the moment (of time.time()) to the first success of an attempt that began after it.
+
+        worker: count only attempts of the worker with this name.
+        """
+        query = "SELECT extract(epoch FROM min(ended_at))::float8 - %(moment)s AS after_s FROM attempts"
+        query += " WHERE outcome = 'SUCCESS' AND started_at > to_timestamp(%(moment)s) AND starts_with(worker, %(worker)s)"
         found: list[float] = []
 
         def look() -> bool:
-            found.extend(row["after_s"] for row in self._rows(query) if row["after_s"] is not None)
+            rows = self._rows(query, moment=moment, worker=worker and f"{worker}:")
+            found.extend(row["after_s"] for row in rows if row["after_s"] is not None)
             return bool(found)
 
         wait_until(look, limit_s, "an attempt that began after the disturbance succeeds")
         return found[0]
 
-    def judge(
-        self, accepted: Mapping[str, Submission], extra_executions_bound: int, drain_s: float, recovery_s: float
-    ) -> Verdict:
+    def longest_wait_s(self, task: str) -> float:
+        """Return the longest time between acceptance and start of a task's jobs, in seconds."""
+        query = "SELECT extract(epoch FROM max(started_at - created_at))::float8 AS wait_s FROM jobs WHERE task = %(task)s"
+        return float(self._rows(query, task=task)[0]["wait_s"])
+
+    def last_start(self, task_id: str) -> float:
+        """Return when a finished job's last attempt began, in time.time()'s seconds."""
+        query = "SELECT extract(epoch FROM started_at)::float8 AS at FROM jobs WHERE task_id = %(task_id)s"
+        return float(self._rows(query, task_id=task_id)[0]["at"])
+
+    def judge(self, accepted: Mapping[str, Submission], extra_executions_bound: int) -> Verdict:
         """Compare what was accepted with what was recorded and with what was executed."""
-        rows = {row["task_id"]: row for row in self._rows(_JOBS)}
+        rows = {row["task_id"]: row for row in self._rows(_JOBS, pause=timedelta(seconds=RETRY_BASE_S / 2))}
         executions = Counter(line.split()[0] for line in self._effects_log.read_text().splitlines())
         lost = [task_id for task_id in accepted if task_id not in rows or executions[task_id] == 0]
         stray = [task_id for task_id in executions if task_id not in rows]
@@ -109,11 +152,10 @@ class Checker:
             lost=len(lost),
             stuck=self._count("live_jobs"),
             wrong=len(wrong),
+            early=sum(_is_early(row, accepted.get(task_id)) for task_id, row in rows.items()),
             extra_executions=sum(executions[task_id] - _expected_executions(row["task"]) for task_id, row in rows.items()),
             extra_executions_bound=extra_executions_bound,
-            duplicate_outcomes=sum(row["outcomes"] - 1 for row in rows.values()),
-            drain_s=drain_s,
-            recovery_s=recovery_s,
+            duplicate_outcomes=sum(max(0, row["outcomes"] - 1) for row in rows.values()),
         )
 
     def repeated_attempts(self) -> list[str]:
@@ -132,9 +174,9 @@ class Checker:
         except psycopg.OperationalError:
             return -1  # the database is away: nothing is known
 
-    def _rows(self, query: str) -> list[dict[str, Any]]:
+    def _rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         with psycopg.connect(self._database_url, autocommit=True, row_factory=dict_row) as connection:
-            return connection.execute(query.encode()).fetchall()
+            return connection.execute(query.encode(), parameters or None).fetchall()
 
     def _execute(self, statements: str) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as connection:
@@ -153,6 +195,12 @@ def _is_right(row: dict[str, Any], submission: Submission | None) -> bool:
         and row["attempts"][-1] == "SUCCESS"
         and (attempts["SUCCESS"], attempts["FAILURE"]) == (1, failures)
     )
+
+
+def _is_early(row: dict[str, Any], submission: Submission | None) -> bool:
+    """Tell whether an attempt began before it was due, or the job was due before the client wanted it."""
+    wanted_s = submission.delay_s if submission else 0.0
+    return row["is_early"] is True or row["delay_s"] < wanted_s
 
 
 def _expected_executions(task: str) -> int:

@@ -30,6 +30,13 @@ def steady(self: Task, number: int) -> int:
     return number * number
 
 
+@shared_task(name="effects.long", bind=True)
+def long(self: Task, number: int, seconds: float) -> int:
+    _leave_trace(self)
+    time.sleep(seconds)
+    return number * number
+
+
 @shared_task(name="effects.flaky", bind=True, autoretry_for=(FirstAttemptError,))
 def flaky(self: Task, number: int) -> int:
     """Fail once."""

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ from tests.api_client import ApiClient
 from tests.engines import wait_until
 
 CLIENTS: Final = 5
+#: Jobs in one request of submit_in_batches().
+BATCH_SIZE: Final = 1000
 #: How long a client waits before it tries again what was not accepted.
 TRY_AGAIN_S: Final = 0.1
 
@@ -28,6 +31,10 @@ MIX: Final = (
     ("effects.flaky", 0.0),
     ("effects.steady", 0.0),
 )
+#: All of them later.
+DELAYED_MIX: Final = (("effects.quick", 2.0), ("effects.flaky", 1.0), ("effects.quick", 3.0))
+
+Mix = Sequence[tuple[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,18 @@ class Submission:
 
 
 class Load:
-    """Submits `size` jobs, each until it is accepted, but none beyond those that release() has let go."""
+    """Submits `size` jobs, each until it is accepted, but none beyond those that release() has let go.
 
-    def __init__(self, client: ApiClient, name: str, size: int) -> None:
+    With a rate it lets go so many per second, from the start on.
+    """
+
+    def __init__(self, client: ApiClient, name: str, size: int, rate: float | None = None, mix: Mix = MIX) -> None:
         self.size: Final = size
         self.accepted: Final[dict[str, Submission]] = {}
         self.refusals: Final[Counter[str]] = Counter()
+        self.slowest_s = 0.0
         self._client = client
-        submissions = [_submission(name, number) for number in range(size)]
+        submissions = [_submission(name, number, mix) for number in range(size)]
         self.keys: Final = {submission.key for submission in submissions if submission.key}
         self._submissions = iter(submissions)
         self._tickets = threading.Semaphore(0)
@@ -58,6 +69,8 @@ class Load:
         self._threads = [threading.Thread(target=self._run, name=f"client-{n}", daemon=True) for n in range(CLIENTS)]
         for thread in self._threads:
             thread.start()
+        if rate is not None:
+            self.release_at(rate)
 
     def release(self, share: float = 1.0) -> None:
         """Let the clients submit this share of all jobs."""
@@ -66,14 +79,21 @@ class Load:
         if count:
             self._tickets.release(count)
 
+    def release_at(self, rate: float) -> None:
+        """From now on, let the clients submit so many of the remaining jobs per second."""
+        thread = threading.Thread(target=self._pace, args=[rate], name="pace", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def wait_accepted(self, share: float = 1.0, limit_s: float = 60.0) -> None:
         """Return when this share of all jobs was accepted."""
         count = int(self.size * share)
         wait_until(lambda: len(self.accepted) >= count, limit_s, f"{count} jobs accepted; refusals: {dict(self.refusals)}")
 
     def wait_refused(self, limit_s: float = 10.0) -> None:
-        """Return when a client was refused."""
-        wait_until(lambda: self.refusals, limit_s, "a client is refused")
+        """Return when a client has been refused once more."""
+        before = self.refusals.total()
+        wait_until(lambda: self.refusals.total() > before, limit_s, "a client is refused")
 
     def close(self) -> None:
         """Let the clients end, whatever is not submitted yet."""
@@ -81,6 +101,13 @@ class Load:
         self._tickets.release(CLIENTS)
         for thread in self._threads:
             thread.join()
+
+    def _pace(self, rate: float) -> None:
+        started = time.monotonic()
+        for number in range(self.size - self._released):
+            if self._is_over.wait(max(0.0, started + number / rate - time.monotonic())):
+                return
+            self._tickets.release()
 
     def _run(self) -> None:
         while True:
@@ -95,11 +122,13 @@ class Load:
         headers = {"Idempotency-Key": submission.key} if submission.key else {}
         query = {"delay_s": submission.delay_s} if submission.delay_s else {}
         while not self._is_over.is_set():
+            started = time.monotonic()
             try:
                 response = self._client.post(f"/{submission.task}", {"number": submission.number}, headers, **query)
             except requests.RequestException as error:
                 self.refusals[type(error).__name__] += 1
             else:
+                self.slowest_s = max(self.slowest_s, time.monotonic() - started)
                 if response.status_code == 202:
                     self.accepted[response.json()["task_id"]] = submission
                     return
@@ -107,8 +136,23 @@ class Load:
             time.sleep(TRY_AGAIN_S)
 
 
-def _submission(name: str, number: int) -> Submission:
-    task, delay_s = MIX[number % len(MIX)]
+def submit_in_batches(client: ApiClient, name: str, size: int) -> dict[str, Submission]:
+    """Submit the mix in batches, none with a key, and return what was accepted."""
+    accepted: dict[str, Submission] = {}
+    for start in range(0, size, BATCH_SIZE):
+        submissions = [_submission(name, number, MIX) for number in range(start, min(start + BATCH_SIZE, size))]
+        jobs = [
+            {"task": submission.task, "args": {"number": submission.number}, "delay_s": submission.delay_s}
+            for submission in submissions
+        ]
+        response = client.post("/jobs/batch", {"jobs": jobs})
+        assert response.status_code == 202, response.text
+        accepted.update(zip(response.json()["task_ids"], submissions, strict=True))
+    return accepted
+
+
+def _submission(name: str, number: int, mix: Mix) -> Submission:
+    task, delay_s = mix[number % len(mix)]
     # keyed ones among each kind of job
-    is_keyed = number // len(MIX) % 2 == 1
+    is_keyed = number // len(mix) % 2 == 1
     return Submission(number, task, delay_s, f"{name}-{number}" if is_keyed else None)

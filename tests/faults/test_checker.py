@@ -1,5 +1,6 @@
 """The checker sees each kind of harm that the fault run looks for."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -49,7 +50,7 @@ class Bench:
         self._execute(statement.encode(), {} if task_id is None else {"task_id": task_id})
 
     def judge(self) -> Verdict:
-        return self.checker.judge(self.accepted, extra_executions_bound=0, drain_s=0.0, recovery_s=0.0)
+        return self.checker.judge(self.accepted, extra_executions_bound=0)
 
     def _execute(self, query: bytes, parameters: dict[str, Any]) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as connection:
@@ -62,7 +63,7 @@ def bench(database_url: str, tmp_path: Path) -> Bench:
 
 
 def _harm(verdict: Verdict) -> dict[str, int]:
-    names = ("lost", "stuck", "wrong", "extra_executions", "duplicate_outcomes")
+    names = ("lost", "stuck", "wrong", "early", "extra_executions", "duplicate_outcomes")
     return {name: getattr(verdict, name) for name in names if getattr(verdict, name)}
 
 
@@ -98,6 +99,28 @@ def test_result_of_another_number_is_wrong(bench: Bench) -> None:
 def test_flaky_job_that_succeeded_at_once_is_wrong(bench: Bench) -> None:
     bench.run(bench.accept(3, "effects.flaky"), "9")
     assert bench.judge().wrong == 1
+
+
+def test_job_that_ran_before_its_time_is_early(bench: Bench) -> None:
+    task_id = bench.accept(3)
+    bench.run(task_id, "9")
+    bench.change("UPDATE attempts SET started_at = started_at - interval '1 s' WHERE task_id = %(task_id)s", task_id)
+    assert _harm(bench.judge()) == {"early": 1}
+
+
+def test_job_whose_time_was_set_too_early_is_early(bench: Bench) -> None:
+    task_id = bench.accept(3)
+    bench.accepted[str(task_id)] = replace(bench.accepted[str(task_id)], delay_s=1.0)
+    bench.run(task_id, "9")
+    assert _harm(bench.judge()) == {"early": 1}
+
+
+def test_retry_that_did_not_wait_is_early(bench: Bench) -> None:
+    task_id = bench.accept(3, "effects.flaky")
+    bench.run(task_id, "9")
+    failed = "SELECT task_id, 0, 0, worker, started_at, started_at + interval '1 s', 'FAILURE' FROM attempts"
+    bench.change(f"INSERT INTO attempts {failed} WHERE task_id = %(task_id)s", task_id)
+    assert bench.judge().early == 1
 
 
 def test_second_execution_is_extra(bench: Bench) -> None:

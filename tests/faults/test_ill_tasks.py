@@ -1,14 +1,9 @@
-"""Tasks that kill their process or their worker, leak, hang, or ignore signals. Each ends; no other job and no worker does.
-
-FAULTS=full ./dev test tests/faults/test_ill_tasks.py is the long form.
-"""
+"""Tasks that kill their process or worker, leak, hang, or ignore signals. They end; no other job and no worker suffers."""
 
 import json
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
@@ -16,19 +11,20 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from tests.conftest import ENGINES
 from tests.engines import wait_until
 from tests.faults.faulty_stack import FaultyStack
 from tests.faults.ill_tasks import LEAK_MIB
+from tests.faults.links import Environments
+from tests.faults.report import Report
+from tests.faults.sizes import size
 from tests.processes import children_of, is_zombie
-from tests.stack import WORKERS, Stack
+from tests.stack import WORKERS
 
-IS_FULL: Final = os.environ.get("FAULTS") == "full"
-GOOD: Final = 500 if IS_FULL else 50
-PROCESS_KILLERS: Final = 50 if IS_FULL else 5
-WORKER_KILLERS: Final = 5 if IS_FULL else 1
-OF_EACH_LIMIT: Final = 20 if IS_FULL else 3
-MAX_LOSSES: Final = 5 if IS_FULL else 2
+GOOD: Final = size(50, 500)
+PROCESS_KILLERS: Final = size(5, 50)
+WORKER_KILLERS: Final = size(1, 5)
+OF_EACH_LIMIT: Final = size(3, 20)
+MAX_LOSSES: Final = size(2, 5)
 
 #: A worker that is killed is missed after 4 s and must start again; its job needs that MAX_LOSSES times.
 LOSSES_LIMIT_S: Final = 30.0 * MAX_LOSSES
@@ -44,43 +40,32 @@ FROM jobs j
 pytestmark = pytest.mark.timeout(600)
 
 
-@pytest.fixture(scope="module")
-def ill(faulty: FaultyStack, engine_directory: Path, request: pytest.FixtureRequest) -> Iterator[FaultyStack]:
-    """A service of its own on the same engines, whose tasks are ill and whose limits are low; the other one waits."""
-    faulty.stack.kill()
-    environment = {
-        "TASK_MODULES": "tests.faults.ill_tasks",
-        "MAX_LOSSES": str(MAX_LOSSES),
-        "MEMORY_LIMIT_MIB": str(LEAK_MIB),
-    }
-    directory = engine_directory / f"ill-{faulty.broker.engine.name}"
-    stack = Stack(directory, faulty.stack.database_url, faulty.stack.broker_url, environment)
-    request.config.stash[ENGINES].append(stack)  # it has pids, and ends with the run
-    stack.start()
-    yield FaultyStack(stack, faulty.checker, faulty.broker, faulty.database)
-    stack.kill()
-    faulty.stack.start()
-
-
-def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(ill: FaultyStack, figures: list[str]) -> None:
+def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(
+    start_faulty: Callable[..., FaultyStack], report: Report
+) -> None:
+    ill = start_faulty(_environments)
     killers = {"ill.kills_its_process": PROCESS_KILLERS, "ill.kills_its_worker": WORKER_KILLERS}
     begun_at = time.monotonic()
     jobs = _run(ill, {"ill.works": GOOD, **killers}, LOSSES_LIMIT_S)
-    figures.append(
-        f"killers {killers} among {GOOD} good, {ill.broker.engine.name}: all ended after {time.monotonic() - begun_at:.1f} s"
-    )
+    ended_s = time.monotonic() - begun_at
     assert _endings(jobs) == {
         ("ill.works", "SUCCESS", None, ("SUCCESS",)): GOOD,
         **{(task, "FAILURE", "WorkerLost", ("LOST",) * MAX_LOSSES): count for task, count in killers.items()},
     }
+    report.add(
+        f"{PROCESS_KILLERS} jobs that kill their process, {WORKER_KILLERS} that kill their worker, among {GOOD} good ones",
+        ill.broker.engine.name,
+        all_ended_after=f"{ended_s:.1f} s",
+        good_ones_that_failed_or_ran_twice=0,
+    )
     ill.stack.wait_until_ready()
     _check_whole(ill)
 
 
 def test_limits_end_what_leaks_hangs_or_ignores_signals_and_the_pool_stays_whole(
-    ill: FaultyStack, figures: list[str]
+    start_faulty: Callable[..., FaultyStack], report: Report
 ) -> None:
-    ill.stack.wait_until_ready()
+    ill = start_faulty(_environments)
     parents = [worker.pid for worker in ill.stack.workers]
     limited = {
         "ill.leaks": "MemoryLimitExceeded",
@@ -89,16 +74,24 @@ def test_limits_end_what_leaks_hangs_or_ignores_signals_and_the_pool_stays_whole
     }
     begun_at = time.monotonic()
     jobs = _run(ill, {"ill.works": GOOD, **dict.fromkeys(limited, OF_EACH_LIMIT)}, LIMITS_LIMIT_S)
-    figures.append(
-        f"{OF_EACH_LIMIT} each of {', '.join(limited)}, {ill.broker.engine.name}: "
-        f"all ended after {time.monotonic() - begun_at:.1f} s"
-    )
+    ended_s = time.monotonic() - begun_at
     assert _endings(jobs) == {
         ("ill.works", "SUCCESS", None, ("SUCCESS",)): GOOD,
         **{(task, "FAILURE", error, ("FAILURE",)): OF_EACH_LIMIT for task, error in limited.items()},
     }
+    report.add(
+        f"{OF_EACH_LIMIT} jobs each that leak, hang, and ignore SIGTERM, among {GOOD} good ones",
+        ill.broker.engine.name,
+        all_ended_after=f"{ended_s:.1f} s",
+        good_ones_that_failed_or_ran_twice=0,
+    )
     assert [worker.pid for worker in ill.stack.workers] == parents
     _check_whole(ill)
+
+
+def _environments(_database_url: str, _broker_url: str) -> Environments:
+    low_limits = {"MAX_LOSSES": str(MAX_LOSSES), "MEMORY_LIMIT_MIB": str(LEAK_MIB)}
+    return {"": {"TASK_MODULES": "tests.faults.ill_tasks", **low_limits}}
 
 
 def _run(ill: FaultyStack, counts: Mapping[str, int], limit_s: float) -> list[dict[str, Any]]:

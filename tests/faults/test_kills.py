@@ -1,0 +1,138 @@
+"""kill -9 of every part, and of the database."""
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+
+from tests.faults.faulty_stack import FaultyStack
+from tests.faults.links import Links
+from tests.faults.report import Report
+from tests.faults.sizes import size
+from tests.stack import WORKERS
+
+pytestmark = pytest.mark.timeout(size(180, 1800))
+
+#: Slots of the workers together: each has one.
+SLOTS: Final = WORKERS
+#: A job whose worker was killed runs again within this time.
+RECOVERY_LIMIT_S: Final = 8.0
+#: An answer while the database is away.
+REFUSAL_LIMIT_S: Final = 3.0
+HOLD_LIMIT_S: Final = 20.0
+
+
+def test_killed_workers_and_restarted_brokers(faulty: FaultyStack, report: Report) -> None:
+    kills, restarts = size(4, 20), size(1, 5)
+    jobs = size(400, 10_000)
+    workers = itertools.cycle(faulty.stack.workers)
+    with faulty.load("workers", jobs) as load:
+        load.release()
+        for number in range(1, kills + 1):
+            faulty.checker.wait_finished(jobs * number // (kills + 2), limit_s=120)
+            worker = next(workers)
+            if number % 4 == 0:
+                worker.kill_children()
+            else:
+                worker.kill()
+            if number % (kills // restarts) == 0:
+                faulty.broker.restart()
+        verdict = faulty.conclude(load, time.time(), extra_executions_bound=kills + SLOTS * restarts)
+    report.add(
+        f"{kills} x kill -9 of a worker or its process, {restarts} x restart of the broker",
+        faulty.broker.engine.name,
+        verdict,
+    )
+    assert verdict.is_good, verdict
+
+
+def test_job_of_a_killed_worker_runs_again(faulty: FaultyStack, report: Report) -> None:
+    waits = []
+    for number in range(size(1, 5)):
+        faulty.begin()
+        task_id = faulty.stack.client.submit("effects.long", number=number, seconds=2.0)
+        faulty.checker.wait_claimed(1)
+        killed_at = time.time()
+        (attempt,) = faulty.stack.client.job(task_id)["attempt_log"]
+        faulty.stack.worker_of(attempt["worker"]).kill()
+        assert faulty.stack.client.finished(task_id, 30.0)["result"] == number * number
+        waits.append(faulty.checker.last_start(task_id) - killed_at)
+    report.add(
+        f"{len(waits)} x kill -9 of a worker that runs a job",
+        faulty.broker.engine.name,
+        runs_again_after=f"{max(waits):.1f} s at most",
+    )
+    assert max(waits) < RECOVERY_LIMIT_S
+
+
+def test_killed_api(faulty: FaultyStack, report: Report) -> None:
+    kills, jobs = size(4, 100), size(200, 5_000)
+    with faulty.load("api", jobs) as load:
+        load.release()
+        for number in range(1, kills + 1):
+            load.wait_accepted(number / (kills + 2), limit_s=120)
+            faulty.stack.api.kill()
+        verdict = faulty.conclude(load, time.time(), extra_executions_bound=0)
+    report.add(f"{kills} x kill -9 of the api", faulty.broker.engine.name, verdict)
+    assert load.refusals
+    assert verdict.is_good, verdict
+
+
+def test_scheduler_killed_between_publishing_and_marking(
+    start_faulty: Callable[..., FaultyStack], links: Links, report: Report
+) -> None:
+    kills, jobs = size(3, 50), size(150, 5_000)
+    faulty = start_faulty(links.environments)
+    proxy = links.scheduler_broker
+    with faulty.load("between", jobs) as load:
+        for number in range(1, kills + 1):
+            proxy.hold_replies_after(b"effects.")
+            load.release(number / kills)
+            assert proxy.wait_until_held(HOLD_LIMIT_S)
+            faulty.stack.scheduler.kill()
+            proxy.drop_replies()
+            faulty.stack.wait_until_ready()
+        verdict = faulty.conclude(load, time.time(), extra_executions_bound=0)
+    report.add(f"{kills} x kill -9 of the scheduler between publishing and marking", faulty.broker.engine.name, verdict)
+    assert verdict.is_good, verdict
+
+
+def test_two_schedulers_killed_in_turn(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
+    kills, jobs = size(4, 20), size(200, 5_000)
+    faulty = start_faulty()
+    standby = faulty.stack.add_standby()
+    standby.start()
+    schedulers = itertools.cycle([faulty.stack.scheduler, standby])
+    with faulty.load("schedulers", jobs) as load:
+        load.release()
+        for number in range(1, kills + 1):
+            faulty.checker.wait_finished(jobs * number // (kills + 2), limit_s=120)
+            next(schedulers).kill()
+        verdict = faulty.conclude(load, time.time(), extra_executions_bound=0)
+    report.add(f"{kills} x kill -9 of one of two schedulers", faulty.broker.engine.name, verdict)
+    assert verdict.is_good, verdict
+
+
+def test_killed_database(faulty: FaultyStack, report: Report) -> None:
+    kills, jobs = size(2, 5), size(300, 5_000)
+    with faulty.load("database", jobs) as load:
+        for number in range(1, kills + 1):
+            faulty.checker.wait_finished(jobs * (number - 1) // (kills + 1), limit_s=120)
+            load.release(number / kills)
+            faulty.database.kill()
+            load.wait_refused()
+            faulty.database.start()
+        # a claim may be forgotten (its commit does not wait for the disk), so each slot may have to run its job again
+        verdict = faulty.conclude(load, time.time(), extra_executions_bound=SLOTS * kills)
+    report.add(
+        f"{kills} x kill -9 of the database",
+        faulty.broker.engine.name,
+        verdict,
+        refusals=", ".join(f"{count} x {status}" for status, count in load.refusals.items()),
+        slowest_answer=f"{load.slowest_s:.2f} s",
+    )
+    assert verdict.is_good, verdict
+    assert set(load.refusals) == {"503"}
+    assert load.slowest_s < REFUSAL_LIMIT_S
