@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any, Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from api.problems import MEDIA_TYPE, RETRY_AFTER_S
@@ -20,7 +19,7 @@ IDLE_LIMIT_S: Final = 30.0
 #: Seconds within which a client has to take an answer; what the kernel's buffers hold, which is megabytes, counts as taken.
 UNSENT_LIMIT_S: Final = 30.0
 HEAD_LIMIT_BYTES: Final = 64 * 1024
-#: Requests that may wait behind the one that is being answered.
+#: Requests that may wait behind the one that is being answered; uvicorn takes as many as are sent.
 PIPELINE_LIMIT: Final = 64
 
 #: What a client says when it would rather speak another protocol (RFC 9110, section 7.8).
@@ -39,17 +38,6 @@ class Stage(Enum):
 _HEAD, _BODY, _WHOLE = Stage
 
 
-class PatientFlow(FlowControl):
-    """Does not read on while it is held, whoever asks: uvicorn does after each answer, and to see if a client is gone."""
-
-    is_held = False
-
-    def resume_reading(self) -> None:
-        """Read on, unless held."""
-        if self.read_paused and not self.is_held:
-            super().resume_reading()
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """Bounds what a client can take: time, memory and connections; and serves those that offer another protocol.
 
@@ -58,7 +46,6 @@ class BoundedProtocol(HttpToolsProtocol):
     request without its body.
     """
 
-    flow: PatientFlow
     #: Since when the client has had to send something; None while it is our turn.
     waits_since: float | None = None
     _unsent_since: float | None = None
@@ -75,7 +62,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self.flow = PatientFlow(transport)
         if not self._room.admit(cast("set[BoundedProtocol]", self.connections)):
             self._refuse(503, "connections_full", "too many connections are open; try again")
         self.waits_since = self.loop.time()
@@ -139,14 +125,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is here: the application begins; or the request is queued, and nothing more is read before its turn."""
+        """The head is here: the application begins; or the request is queued."""
         if self.parser.should_upgrade():
             return
         self._stage = _BODY
         super().on_headers_complete()
-        if self.pipeline:
-            self.flow.is_held = True
-        else:
+        if not self.pipeline:
             self._running = self.cycle
 
     def on_message_complete(self) -> None:
@@ -165,7 +149,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._running, app = self.pipeline.pop()
             self._start_asgi_task(self._running, app)
-            self.flow.is_held = bool(self.pipeline)
             if self._stage is _BODY and not self.pipeline:
                 self.waits_since = self.loop.time()
         elif self._stage is not _BODY:  # what is answered before it is here keeps its time
@@ -204,7 +187,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stage = _WHOLE
         last = self.pipeline[0][0] if self.pipeline else running
         last.keep_alive = False
-        self.flow.is_held = True
         self.flow.pause_reading()
 
     def _write_problem(self, status: int, code: str, detail: str) -> None:

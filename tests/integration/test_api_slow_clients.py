@@ -150,6 +150,15 @@ def test_body_in_pieces_behind_another_request_has_time_from_its_turn(
         assert read_response(client).status == 202
 
 
+def test_stalled_body_behind_another_request_is_a_request_timeout(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.2)
+    task_id = api.submit(NONE_DUE)
+    with connected(api.port) as client:
+        client.sendall(request_bytes("GET", f"/status/{task_id}?wait=0.5") + SUBMISSION[:-3])
+        assert read_response(client).status == 200
+        assert read_response(client).status == 408
+
+
 def test_flood_of_requests_behind_a_wait_is_not_taken(api: RunningApi) -> None:
     task_id = api.submit(NONE_DUE)
     with connected(api.port) as client:
@@ -245,10 +254,11 @@ def test_lack_of_files_ends_nothing(database_url: str) -> None:
 
 def test_crowd_is_logged_once(database_url: str) -> None:
     with running(database_url, CONNECTION_LIMIT="20") as (process, url), ExitStack() as stack:
-        for _ in range(200):
-            stack.enter_context(connected(port_of(url)))
-        assert requests.get(f"{url}/healthz", timeout=5).ok
-        time.sleep(1.0)  # two looks at the connections
+        for _ in range(3):
+            for _ in range(50):
+                stack.enter_context(connected(port_of(url)))
+            assert requests.get(f"{url}/healthz", timeout=5).ok
+            time.sleep(0.6)  # a look at the connections
         _, log = end(process, signal.SIGTERM)
     assert log.count("connections.shed") == 1
     assert "limit=20" in log
