@@ -1,9 +1,8 @@
 """Hostile clients beside a good one: it does not notice, and when they are gone nothing of them is left.
 
-FAULTS=full makes a crowd of 2,000 idle connections and 50 of each other kind for a minute.
+The full form is a crowd of 2,000 idle connections and 50 of each other kind for a minute.
 """
 
-import os
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,9 +14,10 @@ from tests.engines import wait_until
 from tests.faults.faulty_stack import FaultyStack
 from tests.faults.good_client import GoodClient
 from tests.faults.hostile_clients import Crowd, HostileClients, Targets
+from tests.faults.report import Report
+from tests.faults.sizes import IS_FULL
 from tests.stack import Stack
 
-IS_FULL = os.environ.get("FAULTS") == "full"
 CROWD = Crowd(idle=2000, others=50) if IS_FULL else Crowd(idle=200, others=20)
 #: Longer than a request head has time.
 DURATION_S = 60.0 if IS_FULL else 13.0
@@ -33,12 +33,11 @@ WAITERS = "api: wait for jobs"
 
 
 @pytest.mark.timeout(DURATION_S + 120)
-@pytest.mark.parametrize("faulty", ["valkey"], indirect=True)  # no broker takes part
-def test_good_client_does_not_notice_hostile_ones(faulty: FaultyStack, figures: list[str]) -> None:
+@pytest.mark.parametrize("ground", ["valkey"], indirect=True)  # no broker takes part
+def test_good_client_does_not_notice_hostile_ones(faulty: FaultyStack, report: Report) -> None:
     stack, good = faulty.stack, GoodClient(faulty.stack.client)
-    faulty.database.start()
-    faulty.broker.start()
-    stack.wait_until_ready()
+    faulty.begin()
+    errors = _errors(stack)
     good.work_until(time.monotonic() + 1.0)
     pid, files, memory_mib = stack.api.pid, _files(stack), _memory_mib(stack)
 
@@ -52,25 +51,32 @@ def test_good_client_does_not_notice_hostile_ones(faulty: FaultyStack, figures: 
     wait_until(lambda: _is_nobody_looking(stack), 10.0, "no job is looked for any more")
 
     after_mib = _memory_mib(stack)
-    figures.append(
-        f"hostile clients, {sum(seen.acts.values())} visits: good client p99 {good.p99_s * 1000:.0f} ms of "
-        f"{len(good.request_s)}, longest {max(good.request_s) * 1000:.0f} ms; longest head {seen.longest_head_s:.1f} s; "
-        f"before, amid, after: {files}, {crowded_files}, {_files(stack)} open files, "
-        f"{memory_mib}, {crowded_mib}, {after_mib} MiB"
+    report.add(
+        "hostile clients beside a good one",
+        faulty.broker.engine.name,
+        visits=sum(seen.acts.values()),
+        good_client_p99=f"{good.p99_s * 1000:.0f} ms of {len(good.request_s)} requests",
+        longest=f"{max(good.request_s) * 1000:.0f} ms",
+        longest_head=f"{seen.longest_head_s:.1f} s",
+        open_files_before_amid_after=f"{files}, {crowded_files}, {_files(stack)}",
+        memory_before_amid_after=f"{memory_mib}, {crowded_mib}, {after_mib} MiB",
     )
-    print(figures[-1], seen.acts)
     assert stack.api.pid == pid
     assert crowded_files >= files + CROWD.idle
     assert good.p99_s < P99_LIMIT_S
     assert 0 < seen.longest_head_s < HEAD_LIMIT_S
     assert max(crowded_mib, after_mib) < memory_mib + MEMORY_LIMIT_MIB
-    assert not [line for line in stack.logged(stack.api) if line.get("level") == "error"]
+    assert _errors(stack) == errors
 
 
 def _make_targets(stack: Stack) -> Targets:
     waiting_id = stack.client.submit("effects.quick", {"delay_s": 3600}, number=0)
     large_id = stack.client.submit("upper_case", {"delay_s": 3600}, text="x" * LARGE_BYTES)
     return Targets(waiting_id, large_id)
+
+
+def _errors(stack: Stack) -> int:
+    return sum(line["level"] == "error" for line in stack.logged(stack.api))
 
 
 def _files(stack: Stack) -> int:
