@@ -1,9 +1,11 @@
 """Celery's consumer, cut down to what this service uses: a connection, a task consumer, the event loop."""
 
+import time
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
 import structlog
+from amqp.exceptions import AccessRefused
 from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
@@ -53,7 +55,10 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         super().register_with_event_loop(hub)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection when it stands, however long that takes; say once that the broker is away."""
+        """Return the connection when it stands, however long that takes; say once that the broker is away.
+
+        A broker that refuses our name and password is away, too: they may be about to be renewed.
+        """
         errors: list[str] = []
 
         def tell(error: Exception, _pause_s: float) -> None:
@@ -61,12 +66,23 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
                 log.warning(Event.BROKER_LOST, broker=conn.as_uri(), error=str(error), retry_s=RECONNECT_S)
             errors.append(str(error))
 
-        conn.ensure_connection(
-            tell, interval_start=RECONNECT_S, interval_step=0, interval_max=RECONNECT_S, callback=maybe_shutdown
-        )
+        while True:
+            try:
+                conn.ensure_connection(
+                    tell, interval_start=RECONNECT_S, interval_step=0, interval_max=RECONNECT_S, callback=maybe_shutdown
+                )
+                break
+            except AccessRefused as error:
+                tell(error, RECONNECT_S)
+                time.sleep(RECONNECT_S)
+                maybe_shutdown()
         if errors:
             log.info(Event.BROKER_RESTORED, broker=conn.as_uri(), tries=len(errors))
         return conn
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say that the connection is lost; Celery would add nine lines about its next version."""
+        log.warning(Event.BROKER_LOST, error=repr(exc))
 
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""

@@ -55,6 +55,7 @@ class Heartbeat(threading.Thread):
         self._interruption = Interruption(holdings)
         self._fork_guard = ForkGuard()
         self._stopping = threading.Event()
+        self._is_lost = False
 
     def start(self) -> None:
         """Begin to beat. The pool's processes are forked between two beats."""
@@ -72,8 +73,9 @@ class Heartbeat(threading.Thread):
                     if time.monotonic() >= next_beat:
                         next_beat = time.monotonic() + INTERVAL_S
                         self._beat()
+                        self._note_success()
             except UNAVAILABLE as error:
-                log.debug(Event.STORE_LOST, error=str(error).strip().split("\n")[0])
+                self._note_failure(error)
                 self._stopping.wait(RECONNECT_PAUSE_S)
 
     def stop(self, timeout_s: float) -> None:
@@ -90,6 +92,17 @@ class Heartbeat(threading.Thread):
             log.warning(Event.STORE_LOST, error=str(error).strip(), hint="the scheduler will rescue what was held")
         finally:
             self._connection.close()
+
+    def _note_failure(self, error: Exception) -> None:
+        """Say it once: an idle worker has no other way to tell that it cannot reach the database."""
+        if not self._is_lost:
+            self._is_lost = True
+            log.warning(Event.STORE_LOST, error=str(error).strip().split("\n")[0])
+
+    def _note_success(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            log.info(Event.STORE_RESTORED)
 
     def _beat(self) -> None:
         held = self._holdings.held()

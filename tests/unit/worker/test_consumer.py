@@ -1,0 +1,52 @@
+"""The worker waits for a broker that is away or refuses it, and says so once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amqp.exceptions import AccessRefused
+from structlog.testing import capture_logs
+
+from worker import consumer
+from worker.consumer import Consumer
+
+
+class RefusingConnection:
+    """Refuses the first so many tries."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+
+    def as_uri(self) -> str:
+        return "amqp://worker:**@rabbitmq//"
+
+    def ensure_connection(self, _tell: Callable[..., None], **_: Any) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise AccessRefused("ACCESS_REFUSED")
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "RECONNECT_S", 0.0)
+
+
+def test_worker_waits_until_its_password_is_taken() -> None:
+    connection = RefusingConnection(refusals=3)
+    with capture_logs() as logs:
+        assert Consumer.__new__(Consumer).ensure_connected(connection) is connection
+    assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
+    assert "ACCESS_REFUSED" in logs[0]["error"]
+    assert logs[1]["tries"] == 3
+
+
+def test_broker_that_is_there_is_not_spoken_of() -> None:
+    with capture_logs() as logs:
+        Consumer.__new__(Consumer).ensure_connected(RefusingConnection(refusals=0))
+    assert logs == []
+
+
+def test_lost_connection_is_one_line() -> None:
+    with capture_logs() as logs:
+        Consumer.__new__(Consumer).on_connection_error_after_connected(ConnectionResetError(104, "reset"))
+    assert [line["event"] for line in logs] == ["broker.lost"]
