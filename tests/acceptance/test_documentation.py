@@ -21,6 +21,7 @@ DOCS: Final = ROOT / "docs"
 #: Pages with blocks that are not read here, and why.
 NOT_READ: Final = {
     "how-to/deploy-with-compose.md": "needs a Docker engine; tests/compose types what it says",
+    "operations.md": "shows what a service says that is broken; tests/faults breaks it",
     "reliability.md": "the cases in tests/faults are its examples, and write its table",
 }
 ALL_PAGES: Final = sorted(DOCS.rglob("*.md"))

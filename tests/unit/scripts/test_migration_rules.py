@@ -1,10 +1,11 @@
 """A later revision of the schema holds nobody up, and code that does not know it goes on working."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from scripts.migration_rules import VERSIONS, find_problems, later_revisions
+from scripts.migration_rules import ROOT, VERSIONS, find_problems, later_revisions
 
 REVISION = 'revision = "{0}"\noldest_code = "{1}"\n\n\ndef upgrade() -> None:\n    run_sql_file(__file__)\n'
 
@@ -15,6 +16,17 @@ def problems(directory: Path, sql: str, oldest_code: str = "0003", revision: str
     path.write_text(REVISION.format(revision, oldest_code))
     path.with_suffix(".sql").write_text(sql)
     return list(find_problems(path))
+
+
+def test_example_on_the_page_keeps_the_rules(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "upgrade.md").read_text()
+    found = re.search(r"```python\n# core/migrations/versions/(\w+\.py)\n(.+?)```", page, re.DOTALL)
+    assert found
+    path = tmp_path / found[1]
+    path.write_text(found[2])
+    path.with_suffix(".sql").write_text("ALTER TABLE jobs ADD COLUMN note text;")
+    assert "`ALTER TABLE jobs ADD COLUMN note text;`" in page
+    assert list(find_problems(path)) == []
 
 
 def test_every_later_revision_keeps_the_rules() -> None:
