@@ -1,7 +1,9 @@
 """The network between half of the workers and their engines goes silent: nothing arrives, nobody is told."""
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 import pytest
@@ -19,9 +21,13 @@ CONSUMING_LIMIT_S: Final = 30.0
 #: Jobs go on coming for so long after the cut.
 AFTER_S: Final = 12
 
-pytestmark = [pytest.mark.timeout(240 + max(CUTS_S)), pytest.mark.parametrize("cut_s", CUTS_S)]
+#: How long the kernel drops packets.
+DROPS_S: Final = 30
+
+pytestmark = pytest.mark.timeout(240 + max(CUTS_S))
 
 
+@pytest.mark.parametrize("cut_s", CUTS_S)
 def test_workers_cut_off_from_the_broker(
     start_faulty: Callable[..., FaultyStack], links: Links, report: Report, cut_s: int
 ) -> None:
@@ -43,6 +49,7 @@ def test_workers_cut_off_from_the_broker(
     assert verdict.is_good, verdict
 
 
+@pytest.mark.parametrize("cut_s", CUTS_S)
 def test_workers_cut_off_from_the_database(
     start_faulty: Callable[..., FaultyStack], links: Links, report: Report, cut_s: int
 ) -> None:
@@ -70,6 +77,37 @@ def test_workers_cut_off_from_the_database(
     )
     assert fenced > 0
     assert verdict.is_good, verdict
+
+
+@pytest.mark.full_only
+def test_packets_of_workers_dropped(start_faulty: Callable[..., FaultyStack], links: Links, report: Report) -> None:
+    """Needs root, for iptables: only the kernel can make a connection of which nobody ever hears again."""
+    faulty = start_faulty(links.environments)
+    with faulty.load("drops", JOBS, rate=JOBS / (DROPS_S + AFTER_S)) as load:
+        faulty.checker.wait_finished(JOBS // 20)
+        with _packets_dropped(links.worker_broker.port, links.worker_database.port):
+            time.sleep(DROPS_S)
+        healed_at = time.time()
+        consuming_s = _consuming_s(faulty, healed_at)
+        verdict = faulty.conclude(load, healed_at, extra_executions_bound=len(CUT_WORKERS))
+    report.add(
+        f"packets between two of four workers and both engines dropped for {DROPS_S} s",
+        faulty.broker.engine.name,
+        verdict,
+        consuming_again_after=f"{consuming_s:.1f} s",
+    )
+    assert verdict.is_good, verdict
+
+
+@contextmanager
+def _packets_dropped(*ports: int) -> Iterator[None]:
+    """Drop what comes from and goes to servers on these ports of this machine."""
+    rules = [["INPUT", "-p", "tcp", end, str(port), "-j", "DROP"] for port in ports for end in ("--dport", "--sport")]
+    with ExitStack() as ends:
+        for rule in rules:
+            subprocess.run(["iptables", "-A", *rule], check=True)
+            ends.callback(subprocess.run, ["iptables", "-D", *rule], check=True)
+        yield
 
 
 def _consuming_s(faulty: FaultyStack, healed_at: float) -> float:
