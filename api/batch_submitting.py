@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from api.backlog import Backlog
 from api.batch_writer import BatchIds, BatchWriter
-from api.bodies import read_fields, read_json
+from api.bodies import BodyMemory, read_fields, read_json
 from api.idempotency import KeyedJob, fingerprint
 from api.intake import read_key
 from api.job_requests import AskedJob, JobRequestReader, cut_members, refuse_malformed, refuse_member, relocated
@@ -22,6 +22,8 @@ from core.errors import InvalidArgumentsError, MalformedError
 from core.settings import Settings
 from core.strict_json import decode, shorten
 
+#: Memory for batches while they arrive: sixteen of the greatest.
+ARRIVING_LIMIT_BYTES: Final = 256 * 1024 * 1024
 #: Wrong jobs are looked for until there are so many errors to show.
 ERRORS_SHOWN: Final = 50
 
@@ -34,13 +36,14 @@ class BatchSubmission:
         self._settings = settings
         self._writer = writer
         self._backlog = backlog
+        self._memory = BodyMemory(max(ARRIVING_LIMIT_BYTES, settings.batch_body_limit_bytes))
 
     async def submit_batch(self, request: Request) -> Response:
         """Accept a batch. Raises RequestError, StoreUnavailableError, BacklogFullError."""
         fields = read_fields(request.scope["headers"])
         parse_query(request.scope["query_string"], ())
         key = read_key(fields)
-        text = decode(await read_json(fields, request.receive, self._settings.batch_body_limit_bytes))
+        text = decode(await read_json(fields, request.receive, self._settings.batch_body_limit_bytes, self._memory))
         turn, ids = Turn(), BatchIds.new()
         asked = await self.read(self._reader.cutter(text), ids, turn)
         if key is not None and any(item.key is not None for item in asked):

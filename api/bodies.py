@@ -1,11 +1,12 @@
 """Request bodies: the right media type, and not too large. Those that are too slow are the server's business."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from starlette.types import Message, Receive
 
-from core.errors import MalformedError, TooLargeError, UnsupportedMediaTypeError
+from core.errors import BodiesFullError, MalformedError, TooLargeError, UnsupportedMediaTypeError
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,11 +37,38 @@ def read_fields(headers: Headers) -> dict[bytes, bytes]:
     return fields
 
 
-async def read_json(fields: Mapping[bytes, bytes], receive: Receive, limit_bytes: int) -> bytes:
+class BodyMemory:
+    """The memory for bodies while they arrive, `limit_bytes` for all of them: who sends slowly holds what it has sent."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._held_bytes = 0
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes so many bytes more, until the end of the block. It raises BodiesFullError."""
+        own_bytes = 0
+
+        def take(size_bytes: int) -> None:
+            nonlocal own_bytes
+            if self._held_bytes + size_bytes > self._limit_bytes:
+                raise BodiesFullError("too many large bodies are arriving at the same time; try again")
+            self._held_bytes += size_bytes
+            own_bytes += size_bytes
+
+        try:
+            yield take
+        finally:
+            self._held_bytes -= own_bytes
+
+
+async def read_json(
+    fields: Mapping[bytes, bytes], receive: Receive, limit_bytes: int, memory: BodyMemory | None = None
+) -> bytes:
     """Return the body of a request with Content-Type application/json.
 
     No body at all stands for {}, unless a web page sends it: a page of another site can do that without asking us first.
-    Raises UnsupportedMediaTypeError, TooLargeError, ClientGoneError.
+    Raises UnsupportedMediaTypeError, TooLargeError, ClientGoneError; BodiesFullError if there is no memory left.
     """
     content_type = fields.get(b"content-type")
     if content_type != _JSON:
@@ -48,7 +76,11 @@ async def read_json(fields: Mapping[bytes, bytes], receive: Receive, limit_bytes
     if fields.get(b"content-encoding", _IDENTITY) != _IDENTITY:
         raise UnsupportedMediaTypeError("Content-Encoding is not supported; send the body as it is")
     _check_length(fields, limit_bytes)
-    body = await _receive_all(receive, limit_bytes)
+    if memory is None:
+        body = await _receive_all(receive, limit_bytes)
+    else:
+        with memory.share() as take:
+            body = await _receive_all(receive, limit_bytes, take)
     if content_type is None:
         if body:
             raise UnsupportedMediaTypeError("a body needs the header Content-Type: application/json")
@@ -78,7 +110,7 @@ def _check_length(fields: Mapping[bytes, bytes], limit_bytes: int) -> None:
         raise _too_large(limit_bytes)
 
 
-async def _receive_all(receive: Receive, limit_bytes: int) -> bytes:
+async def _receive_all(receive: Receive, limit_bytes: int, take: Callable[[int], None] | None = None) -> bytes:
     message = await _receive(receive)
     if not message.get("more_body"):
         body: bytes = message.get("body", b"")
@@ -94,6 +126,8 @@ async def _receive_all(receive: Receive, limit_bytes: int) -> bytes:
         if size_bytes > _discard_limit_bytes(limit_bytes):
             raise _too_large(limit_bytes)
         if size_bytes <= limit_bytes:
+            if take is not None:
+                take(len(chunk))
             chunks.append(chunk)
     if size_bytes > limit_bytes:
         raise _too_large(limit_bytes)

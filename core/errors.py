@@ -141,6 +141,13 @@ class StoreUnavailableError(TaskServiceError):
     status = 503
 
 
+class BodiesFullError(TaskServiceError):
+    """The large bodies that are arriving take all memory that there is for them."""
+
+    code = "bodies_full"
+    status = 503
+
+
 class BacklogFullError(TaskServiceError):
     """More jobs wait than the backlog limit allows."""
 

@@ -82,6 +82,22 @@ def test_stalled_batch_is_a_request_timeout(api: RunningApi, monkeypatch: pytest
     wait_until(lambda: not api.server.server_state.tasks, "the application has given up the request")
 
 
+def test_batches_that_trickle_in_do_not_take_all_memory(start_api: StartApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.batch_submitting.ARRIVING_LIMIT_BYTES", 1_000_000)
+    api = start_api(batch_body_limit_bytes=1_000_000)
+    batch = json.dumps({"jobs": [{"task": "add", "args": ADD}]}).encode() + b" " * 600_000
+    whole = request_bytes("POST", "/jobs/batch", JSON, body=batch)
+    with connected(api.port) as slow:
+        slow.sendall(whole[:-1])
+        refused = None
+        while refused is None or refused.status_code == 202:  # until most of it is there
+            refused = api.post_bytes("/jobs/batch", batch)
+        assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "bodies_full", "1")
+        slow.sendall(whole[-1:])
+        assert read_response(slow).status == 202
+    assert api.post_bytes("/jobs/batch", batch).status_code == 202
+
+
 def test_who_does_not_take_the_answers_is_cut_off(api: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.protocol.UNSENT_LIMIT_S", 0.5)
     task_id = api.submit("/upper_case", {"text": LARGE_TEXT})
