@@ -1,7 +1,7 @@
 """GET /healthz and GET /readyz."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -18,14 +18,19 @@ from core.queries import load_query
 BEATS: Final = load_query("api", "beats")
 REVISION: Final = load_query("api", "revision")
 
+#: A submission that was refused so long ago says nothing any more.
+RECENT_S: Final = 5.0
+
 _HEADERS: Final = {"cache-control": "no-store"}
 
 
 class HealthEndpoints:
     """Says whether this process lives, and whether the system as a whole can do its work."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, accepting: Sequence[Store]) -> None:
+        """Accepting: what jobs are accepted by. A database may answer and take nothing, as when its disk is full."""
         self._store = store
+        self._accepting = accepting
 
     async def healthz(self, request: Request) -> Response:
         """Return 200: the process is alive."""
@@ -54,8 +59,9 @@ class HealthEndpoints:
                 "scheduler": unknown,
                 "workers": unknown,
             }
+        refusal = next((why for store in self._accepting if (why := store.refusal(RECENT_S))), None)
         return {
-            "database": _check_result(True, "reachable", ""),
+            "database": _check_result(refusal is None, "reachable", f"reachable, but takes no jobs: {refusal}"),
             "schema": _check_schema(revision, comment),
             "scheduler": _check_result(beats.get("scheduler"), f"{beats.get('scheduler')} alive", "no scheduler is alive"),
             "workers": _check_result(beats.get("worker"), f"{beats.get('worker')} alive", "no worker is alive"),

@@ -180,7 +180,7 @@ class Routes:
         )
 
     def _add_health(self) -> None:
-        health = HealthEndpoints(self._services.health_store)
+        health = HealthEndpoints(self._services.health_store, self._services.accepting_stores)
         problems = problem_responses(400, 421, 422)
         self._add_get("/healthz", health.healthz, Alive, tag="operation", summary="The process is alive", responses=problems)
         self._add_get(

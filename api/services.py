@@ -35,6 +35,7 @@ class Services:
         counts = Store(settings, "count jobs")
         self.control_store = Store(settings, "control jobs", BY_INDEX)
         self.health_store = Store(settings, "check readiness")
+        self.accepting_stores = (plain, keyed, batches)
         self._stores = (plain, keyed, batches, reads, waits, lists, counts, self.control_store, self.health_store)
         self.writer = JobWriter(plain, keyed, settings.idempotency_ttl_s)
         self.batch_writer = BatchWriter(batches, settings.idempotency_ttl_s)

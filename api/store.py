@@ -60,6 +60,13 @@ class Store:
         self._connecting: asyncio.Task[Connection] | None = None
         self._lock = asyncio.Lock()
         self._is_lost = False
+        self._refusal: tuple[float, str] | None = None
+
+    def refusal(self, within_s: float) -> str | None:
+        """Return why the database, though it is there, refused the last operation, if that was not longer ago."""
+        if self._refusal is None or self._refusal[0] < asyncio.get_running_loop().time() - within_s:
+            return None
+        return self._refusal[1]
 
     async def run(self, operation: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Return what operation(connection) returns. Raises StoreUnavailableError at the end of the budget at the latest."""
@@ -143,6 +150,8 @@ class Store:
                 await connection.close()
 
     def _unavailable(self, error: BaseException) -> StoreUnavailableError:
+        is_refused = _is_lasting(error)
+        self._refusal = (asyncio.get_running_loop().time(), _first_line(error)) if is_refused else None
         if not self._is_lost:
             self._is_lost = True
             log.warning(Event.STORE_LOST, purpose=self._purpose, error=_first_line(error))
@@ -152,6 +161,7 @@ class Store:
         )
 
     def _note_success(self) -> None:
+        self._refusal = None
         if self._is_lost:
             self._is_lost = False
             log.info(Event.STORE_RESTORED, purpose=self._purpose)

@@ -3,8 +3,17 @@
 import pytest
 
 from api.schemas import Problem, Ready
-from tests.api_rig import Hand, RunningApi, make_settings
+from tests.api_rig import ADD, Hand, RunningApi, make_settings
 from tests.engines import EngineProcess
+
+#: What a full disk does, without one.
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'could not extend file "base/1/2": No space left on device' USING ERRCODE = '53100';
+END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON jobs FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+"""
 
 
 def faults(api: RunningApi) -> list[str]:
@@ -52,6 +61,19 @@ def test_not_ready_with_another_schema(api: RunningApi, hand: Hand, statement: s
     hand.connection.execute(statement)
     assert "schema" in faults(api)
     assert "python -m core.migrations" in api.get("/readyz").json()["detail"]
+
+
+def test_not_ready_while_the_database_takes_no_jobs(api: RunningApi, hand: Hand) -> None:
+    hand.beat("scheduler")
+    hand.beat("worker")
+    hand.connection.execute(REFUSE)
+    assert api.get("/readyz").status_code == 200  # nobody knows yet
+    assert api.post("/add", ADD).status_code == 503
+    assert faults(api) == ["database"]
+    assert "takes no jobs: could not extend file" in api.get("/readyz").json()["detail"]
+    hand.connection.execute("DROP TRIGGER refuse ON jobs")
+    api.submit()
+    assert api.get("/readyz").status_code == 200
 
 
 def test_not_ready_without_a_database_and_ready_when_it_is_back(
