@@ -13,12 +13,15 @@ import pytest
 from tests.engines import wait_until
 from tests.faults.backup import Backup
 from tests.faults.faulty_stack import FaultyStack, drain_limit_s
-from tests.faults.load import Load
+from tests.faults.load import Submission, submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import size
 from tests.stack import STOP_LIMIT_S
 
 JOBS: Final = size(200, 4_000)
+
+#: Submitted after the backup, and once more after the restore.
+KEYED: Final = Submission(7, "effects.quick", 0.0, "restore-7")
 
 PUBLISHED: Final = (
     "SELECT task_id::text FROM live_jobs WHERE publish_at IS NULL AND published_at IS NOT NULL AND status <> 'STARTED'"
@@ -39,17 +42,16 @@ class Point:
 
 def test_restore_of_an_older_point_goes_on_from_there(faulty: FaultyStack, tmp_path: Path, report: Report) -> None:
     backup = Backup(faulty.database, faulty.stack.database_url, tmp_path / "dump")
-    with faulty.load("restore", JOBS) as load:
-        make_history(faulty, load, backup)
+    accepted = make_history(faulty, backup)
     lost_messages = faulty.messages_ready()
     backup.restore()
     then = look(faulty)
-    gone = load.accepted.keys() - then.jobs.keys()
+    gone = accepted.keys() - then.jobs.keys()
     assert (lost_messages > 0, len(gone) > 0, len(then.published) > 0) == (True, True, True)
     restored_at = time.time()
     faulty.stack.start()
     ready_s = time.time() - restored_at
-    assert_goes_on(faulty, load, then, gone)
+    assert_goes_on(faulty, accepted, then, gone)
     said = what_was_said(faulty, restored_at)
     assert 0 < said["jobs.republished"] <= len(then.published)
     assert said["job.lost"] == len(then.started)
@@ -66,19 +68,21 @@ def test_restore_of_an_older_point_goes_on_from_there(faulty: FaultyStack, tmp_p
     )
 
 
-def make_history(faulty: FaultyStack, load: Load, backup: Backup) -> None:
-    """Take the backup in the middle of the load, and stop all parts before its end, with messages in the broker."""
-    load.release(0.5)
-    load.wait_accepted(0.5)
+def make_history(faulty: FaultyStack, backup: Backup) -> dict[str, Submission]:
+    """Take the backup while most of a half waits, stop all parts after the other half; return what was accepted."""
+    faulty.begin()
+    accepted = submit_in_batches(faulty.stack.client, "before", JOBS // 2)
     faulty.checker.wait_finished(JOBS // 10)
     backup.take()
-    load.release()
-    load.wait_accepted()
-    faulty.checker.wait_finished(JOBS // 2)
+    accepted |= submit_in_batches(faulty.stack.client, "after", JOBS // 2)
+    answer = faulty.stack.client.post("/effects.quick", {"number": KEYED.number}, {"Idempotency-Key": str(KEYED.key)})
+    accepted[answer.json()["task_id"]] = KEYED
+    faulty.checker.wait_finished(JOBS // 4)
     for part in faulty.stack.parts:
         part.ask_to_stop()
     for part in faulty.stack.parts:
         part.wait_until_stopped(STOP_LIMIT_S)
+    return accepted
 
 
 def look(faulty: FaultyStack) -> Point:
@@ -90,11 +94,10 @@ def look(faulty: FaultyStack) -> Point:
         )
 
 
-def assert_goes_on(faulty: FaultyStack, load: Load, then: Point, gone: set[str]) -> None:
+def assert_goes_on(faulty: FaultyStack, accepted: dict[str, Submission], then: Point, gone: set[str]) -> None:
     """See that what was known ends well, what had ended is as it was, what is gone is unknown, and what is new works."""
     client = faulty.stack.client
-    again = next(load.accepted[task_id] for task_id in gone if load.accepted[task_id].key)
-    answer = client.post(f"/{again.task}", {"number": again.number}, {"Idempotency-Key": str(again.key)})
+    answer = client.post("/effects.quick", {"number": KEYED.number}, {"Idempotency-Key": str(KEYED.key)})
     assert answer.status_code == 202
     assert answer.json()["task_id"] not in gone
     faulty.checker.wait_drained(drain_limit_s(JOBS))
@@ -107,7 +110,7 @@ def assert_goes_on(faulty: FaultyStack, load: Load, then: Point, gone: set[str])
     assert {client.get(f"/jobs/{task_id}").status_code for task_id in gone} == {404}
     for task_id in then.jobs:
         job = client.job(task_id)
-        assert (job["status"], job["result"]) == ("SUCCESS", load.accepted[task_id].number ** 2)
+        assert (job["status"], job["result"]) == ("SUCCESS", accepted[task_id].number ** 2)
 
 
 def what_was_said(faulty: FaultyStack, since: float) -> Counter[str]:
