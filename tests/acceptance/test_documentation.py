@@ -108,7 +108,7 @@ def test_api_reference_has_every_error_code() -> None:
 
 def test_limits_in_the_api_reference_are_the_defaults() -> None:
     shown = re.findall(r"^\|[^|]*\| ([\d,]+)[^|]*\| `(\w+)` \|", _section("Limits"), flags=re.MULTILINE)
-    assert len(shown) == 11
+    assert len(shown) == 12
     defaults = {name.upper(): field.default for name, field in Settings.model_fields.items()}
     assert [(int(number.replace(",", "")), name) for number, name in shown] == [(defaults[name], name) for _, name in shown]
 
