@@ -18,9 +18,9 @@ from tests.conftest import ENGINES, empty_place
 from tests.engines import EngineProcess, private_postgres
 from tests.faults.checker import RETRY_BASE_S, Checker
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.links import Environments, Links
+from tests.faults.links import Environments, LinkedStack, Links
 from tests.faults.report import Report
-from tests.faults.sizes import IS_FULL
+from tests.faults.sizes import BROKERS, IS_FULL
 from tests.stack import ROOT, Stack
 
 REPORT = pytest.StashKey[Report]()
@@ -60,8 +60,9 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for value in item.funcargs.values():
-            if isinstance(value, FaultyStack):
-                report.sections.append(("complaints of the parts", value.stack.complaints()))
+            faulty = value.faulty if isinstance(value, LinkedStack) else value
+            if isinstance(faulty, FaultyStack):
+                report.sections.append(("complaints of the parts", faulty.stack.complaints()))
     return report
 
 
@@ -106,7 +107,7 @@ class Ground:
         return FaultyStack(stack, Checker(database_url, effects_log), self.broker, self.database)
 
 
-@pytest.fixture(scope="package", params=["rabbitmq", "valkey"])
+@pytest.fixture(scope="package", params=BROKERS)
 def ground(request: pytest.FixtureRequest, durable_postgres: EngineProcess, engine_directory: Path) -> Ground:
     """The engines, with each of the brokers in turn."""
     return Ground(request.config, request.getfixturevalue(request.param), durable_postgres, engine_directory)
@@ -126,12 +127,13 @@ def start_faulty(ground: Ground) -> Iterator[StartFaulty]:
         yield partial(ground.start, ends)
 
 
-@pytest.fixture
-def links() -> Iterator[Links]:
-    """Links that a case may cut."""
+@pytest.fixture(scope="package")
+def linked(ground: Ground) -> Iterator[LinkedStack]:
+    """A service whose links to its engines may be cut, and those links."""
     links = Links()
-    yield links
-    links.close()
+    with ExitStack() as ends:
+        ends.callback(links.close)
+        yield LinkedStack(ground.start(ends, links.environments), links)
 
 
 def _make_database(postgres: EngineProcess, name: str) -> str:

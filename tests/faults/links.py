@@ -1,7 +1,9 @@
 """The network between the parts and their engines, as proxies that can be cut."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from tests.faults.faulty_stack import FaultyStack
 from tests.tcp_proxy import TcpProxy
 
 #: Environments by part: of all parts (""), of those of a module, of the one of a name.
@@ -34,3 +36,11 @@ class Links:
         """Take all links away."""
         for proxy in self._open:
             proxy.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedStack:
+    """A service, and the links between its parts and their engines."""
+
+    faulty: FaultyStack
+    links: Links

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.timeout(size(180, 900))
 REPUBLISHED_LIMIT_S: Final = 60.0
 #: A submission is answered within this time, whatever ails the broker.
 ANSWER_LIMIT_S: Final = 1.0
-OUTAGE_S: Final = size(8, 120)
+OUTAGE_S: Final = size(5, 120)
 RATE: Final = 50
 
 
 def test_wiped_broker(faulty: FaultyStack, report: Report) -> None:
-    jobs = size(400, 2_000)
+    jobs = size(300, 2_000)
     with faulty.load("wiped", jobs) as load:
         load.release()
         load.wait_accepted()
@@ -39,7 +39,7 @@ def test_wiped_broker(faulty: FaultyStack, report: Report) -> None:
 
 
 def test_stopped_broker(faulty: FaultyStack, report: Report) -> None:
-    with faulty.load("stopped", (OUTAGE_S + 6) * RATE, rate=RATE) as load:
+    with faulty.load("stopped", (OUTAGE_S + 4) * RATE, rate=RATE) as load:
         faulty.checker.wait_finished(RATE)
         faulty.broker.stop()
         time.sleep(OUTAGE_S)
@@ -65,7 +65,7 @@ def test_stopped_broker(faulty: FaultyStack, report: Report) -> None:
 def test_memory_alarm(faulty: FaultyStack, report: Report) -> None:
     assert isinstance(faulty.broker, RabbitMQProcess)
     control = faulty.broker.engine.control
-    with faulty.load("alarm", (OUTAGE_S + 6) * RATE) as load:
+    with faulty.load("alarm", (OUTAGE_S + 4) * RATE) as load:
         _submit_what_takes_a_while(faulty.stack.client)
         wait_until(lambda: faulty.messages_ready() > 0, 10.0, "messages wait in the broker")
         control("set_vm_memory_high_watermark", "0.0000001")
@@ -92,6 +92,6 @@ def test_memory_alarm(faulty: FaultyStack, report: Report) -> None:
 
 
 def _submit_what_takes_a_while(client: ApiClient) -> None:
-    """Give four workers work for some 8 s."""
-    jobs = [{"task": "effects.long", "args": {"number": number, "seconds": 0.2}} for number in range(160)]
+    """Give four workers work for some 5 s."""
+    jobs = [{"task": "effects.long", "args": {"number": number, "seconds": 0.2}} for number in range(100)]
     assert client.post("/jobs/batch", {"jobs": jobs}).status_code == 202

@@ -14,7 +14,7 @@ from tests.faults.faulty_stack import FaultyStack
 from tests.faults.links import Environments
 from tests.faults.load import DELAYED_MIX
 from tests.faults.report import Report
-from tests.faults.sizes import IS_FULL, size
+from tests.faults.sizes import IS_FULL, on_each_broker, size
 
 JOBS: Final = size(60, 500)
 STEPS: Final = ("+1h", "-1h")
@@ -56,6 +56,7 @@ def clocks(tmp_path: Path) -> Clocks:
     return Clocks(tmp_path)
 
 
+@on_each_broker(short="valkey")
 def test_clock_of_one_part_steps(start_faulty: Callable[..., FaultyStack], clocks: Clocks, report: Report) -> None:
     faulty = start_faulty(clocks.environments)
     # small: each part once, half of them forwards

@@ -16,7 +16,7 @@ from tests.faults.faulty_stack import FaultyStack
 from tests.faults.ill_tasks import LEAK_MIB
 from tests.faults.links import Environments
 from tests.faults.report import Report
-from tests.faults.sizes import size
+from tests.faults.sizes import on_each_broker, size
 from tests.processes import children_of, is_zombie
 from tests.stack import WORKERS
 
@@ -40,6 +40,7 @@ FROM jobs j
 pytestmark = pytest.mark.timeout(600)
 
 
+@on_each_broker(short="rabbitmq")
 def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(
     start_faulty: Callable[..., FaultyStack], report: Report
 ) -> None:
@@ -62,6 +63,7 @@ def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(
     _check_whole(ill)
 
 
+@on_each_broker(short="valkey")
 def test_limits_end_what_leaks_hangs_or_ignores_signals_and_the_pool_stays_whole(
     start_faulty: Callable[..., FaultyStack], report: Report
 ) -> None:

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.links import Links
+from tests.faults.links import LinkedStack
 from tests.faults.report import Report
-from tests.faults.sizes import size
+from tests.faults.sizes import on_each_broker, size
 from tests.stack import WORKERS
 
 pytestmark = pytest.mark.timeout(size(180, 1800))
@@ -26,7 +26,7 @@ HOLD_LIMIT_S: Final = 20.0
 
 def test_killed_workers_and_restarted_brokers(faulty: FaultyStack, report: Report) -> None:
     kills, restarts = size(4, 20), size(1, 5)
-    jobs = size(400, 10_000)
+    jobs = size(300, 10_000)
     workers = itertools.cycle(faulty.stack.workers)
     with faulty.load("workers", jobs) as load:
         load.release()
@@ -68,7 +68,7 @@ def test_job_of_a_killed_worker_runs_again(faulty: FaultyStack, report: Report) 
 
 
 def test_killed_api(faulty: FaultyStack, report: Report) -> None:
-    kills, jobs = size(4, 100), size(200, 5_000)
+    kills, jobs = size(2, 100), size(100, 5_000)
     with faulty.load("api", jobs) as load:
         load.release()
         for number in range(1, kills + 1):
@@ -80,12 +80,9 @@ def test_killed_api(faulty: FaultyStack, report: Report) -> None:
     assert verdict.is_good, verdict
 
 
-def test_scheduler_killed_between_publishing_and_marking(
-    start_faulty: Callable[..., FaultyStack], links: Links, report: Report
-) -> None:
-    kills, jobs = size(3, 50), size(150, 5_000)
-    faulty = start_faulty(links.environments)
-    proxy = links.scheduler_broker
+def test_scheduler_killed_between_publishing_and_marking(linked: LinkedStack, report: Report) -> None:
+    kills, jobs = size(2, 50), size(100, 5_000)
+    faulty, proxy = linked.faulty, linked.links.scheduler_broker
     with faulty.load("between", jobs) as load:
         for number in range(1, kills + 1):
             proxy.hold_replies_after(b"effects.")
@@ -99,8 +96,9 @@ def test_scheduler_killed_between_publishing_and_marking(
     assert verdict.is_good, verdict
 
 
+@on_each_broker(short="valkey")
 def test_two_schedulers_killed_in_turn(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
-    kills, jobs = size(4, 20), size(200, 5_000)
+    kills, jobs = size(3, 20), size(150, 5_000)
     faulty = start_faulty()
     standby = faulty.stack.add_standby()
     standby.start()
@@ -116,7 +114,7 @@ def test_two_schedulers_killed_in_turn(start_faulty: Callable[..., FaultyStack],
 
 
 def test_killed_database(faulty: FaultyStack, report: Report) -> None:
-    kills, jobs = size(2, 5), size(300, 5_000)
+    kills, jobs = size(1, 5), size(200, 5_000)
     with faulty.load("database", jobs) as load:
         for number in range(1, kills + 1):
             faulty.checker.wait_finished(jobs * (number - 1) // (kills + 1), limit_s=120)

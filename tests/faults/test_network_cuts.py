@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -10,16 +10,16 @@ import pytest
 
 from core.events import Event
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.links import CUT_WORKERS, Links
+from tests.faults.links import CUT_WORKERS, LinkedStack
 from tests.faults.report import Report
 from tests.faults.sizes import IS_FULL
 
-CUTS_S: Final = (10, 60, 180) if IS_FULL else (7,)
-JOBS: Final = 2_000 if IS_FULL else 300
+CUTS_S: Final = (10, 60, 180) if IS_FULL else (6,)
+JOBS: Final = 2_000 if IS_FULL else 200
 #: The workers that were cut off run jobs again within this time.
 CONSUMING_LIMIT_S: Final = 30.0
 #: Jobs go on coming for so long after the cut.
-AFTER_S: Final = 12
+AFTER_S: Final = 12 if IS_FULL else 4
 
 #: How long the kernel drops packets.
 DROPS_S: Final = 30
@@ -28,10 +28,8 @@ pytestmark = pytest.mark.timeout(240 + max(CUTS_S))
 
 
 @pytest.mark.parametrize("cut_s", CUTS_S)
-def test_workers_cut_off_from_the_broker(
-    start_faulty: Callable[..., FaultyStack], links: Links, report: Report, cut_s: int
-) -> None:
-    faulty = start_faulty(links.environments)
+def test_workers_cut_off_from_the_broker(linked: LinkedStack, report: Report, cut_s: int) -> None:
+    faulty, links = linked.faulty, linked.links
     with faulty.load("broker-cut", JOBS, rate=JOBS / (cut_s + AFTER_S)) as load:
         faulty.checker.wait_finished(JOBS // 20)
         links.worker_broker.stall()
@@ -50,10 +48,8 @@ def test_workers_cut_off_from_the_broker(
 
 
 @pytest.mark.parametrize("cut_s", CUTS_S)
-def test_workers_cut_off_from_the_database(
-    start_faulty: Callable[..., FaultyStack], links: Links, report: Report, cut_s: int
-) -> None:
-    faulty = start_faulty(links.environments)
+def test_workers_cut_off_from_the_database(linked: LinkedStack, report: Report, cut_s: int) -> None:
+    faulty, links = linked.faulty, linked.links
     with faulty.load("database-cut", JOBS, rate=JOBS / (cut_s + AFTER_S)) as load:
         faulty.checker.wait_finished(JOBS // 20)
         # caught in the middle, these finish late: another worker has run them by then
@@ -80,9 +76,9 @@ def test_workers_cut_off_from_the_database(
 
 
 @pytest.mark.full_only
-def test_packets_of_workers_dropped(start_faulty: Callable[..., FaultyStack], links: Links, report: Report) -> None:
+def test_packets_of_workers_dropped(linked: LinkedStack, report: Report) -> None:
     """Needs root, for iptables: only the kernel can make a connection of which nobody ever hears again."""
-    faulty = start_faulty(links.environments)
+    faulty, links = linked.faulty, linked.links
     with faulty.load("drops", JOBS, rate=JOBS / (DROPS_S + AFTER_S)) as load:
         faulty.checker.wait_finished(JOBS // 20)
         with _packets_dropped(links.worker_broker.port, links.worker_database.port):

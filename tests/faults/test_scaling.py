@@ -8,15 +8,16 @@ import pytest
 
 from tests.faults.faulty_stack import FaultyStack
 from tests.faults.report import Report
-from tests.faults.sizes import size
+from tests.faults.sizes import on_each_broker, size
 from tests.stack import STOP_LIMIT_S, WORKERS
 
-JOBS: Final = size(300, 5_000)
-MOST_WORKERS: Final = size(8, 12)
+JOBS: Final = size(200, 5_000)
+MOST_WORKERS: Final = size(6, 12)
 
 pytestmark = pytest.mark.timeout(size(180, 900))
 
 
+@on_each_broker(short="rabbitmq")
 def test_scaling_and_a_rolling_restart(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
     faulty = start_faulty()
     stack = faulty.stack

@@ -11,10 +11,10 @@ from tests.faults.load import submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import size
 
-JOBS: Final = size(2_000, 100_000)
-SHORT_JOBS: Final = size(300, 1_000)
+JOBS: Final = size(1_000, 100_000)
+SHORT_JOBS: Final = size(200, 1_000)
 #: Longer than the short jobs take.
-LONG_JOB_S: Final = size(15, 120)
+LONG_JOB_S: Final = size(9, 120)
 
 
 @pytest.mark.timeout(60 + JOBS // 50)

@@ -18,7 +18,7 @@ from tests.faults.faulty_stack import FaultyStack
 from tests.faults.load import Load
 from tests.faults.previous_code import NoHistoryError, write_previous_code
 from tests.faults.report import Report
-from tests.faults.sizes import IS_FULL, size
+from tests.faults.sizes import on_each_broker, size
 from tests.later_code import make_later_code
 from tests.stack import READY_LIMIT_S, ROOT, STOP_LIMIT_S, Stack
 from tests.supervised import SupervisedPart
@@ -47,7 +47,7 @@ def old_code(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         pytest.skip(str(error))
 
 
-@pytest.mark.parametrize("ground", ["rabbitmq", "valkey"] if IS_FULL else ["rabbitmq"], indirect=True, scope="package")
+@on_each_broker(short="rabbitmq")
 def test_rolling_upgrade_loses_nothing(
     start_faulty: Callable[..., FaultyStack], old_code: tuple[Path, str], tmp_path: Path, report: Report
 ) -> None:
