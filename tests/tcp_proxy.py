@@ -100,7 +100,11 @@ class TcpProxy:
     def _connect(self) -> socket.socket:
         if isinstance(self._target, str):
             far = socket.socket(socket.AF_UNIX)
-            far.connect(self._target)
+            try:
+                far.connect(self._target)
+            except OSError:
+                far.close()
+                raise
             return far
         return socket.create_connection(self._target)
 
