@@ -124,13 +124,13 @@ def private_valkey(root: Path) -> EngineProcess:
     return EngineProcess(Valkey(root / "valkey", make_directory(root / "run"), root / "valkey.log", options))
 
 
-def wait_until(is_true: Callable[[], object], limit_s: float, claim: str) -> None:
-    """Return when is_true() holds. Raises TimeoutError that names the claim."""
+def wait_until(is_true: Callable[[], object], limit_s: float, claim: str, pause_s: float = 0.01) -> None:
+    """Return when is_true() holds; ask each pause_s seconds. Raises TimeoutError that names the claim."""
     deadline = time.monotonic() + limit_s
     while not is_true():
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {limit_s} s: {claim}")
-        time.sleep(0.01)
+        time.sleep(pause_s)
 
 
 def make_directory(directory: Path) -> Path:

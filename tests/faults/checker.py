@@ -17,6 +17,7 @@ from tests.faults.load import Submission
 #: Every outcome that is ever written leaves a row here, also one that would write over another.
 _RECORD_OUTCOMES: Final = """
 CREATE TABLE outcomes (task_id uuid NOT NULL, status text, recorded_at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE INDEX ON outcomes (task_id);
 CREATE FUNCTION record_outcome() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO outcomes (task_id, status) VALUES (NEW.task_id, NEW.status);
@@ -39,6 +40,8 @@ CROSS JOIN LATERAL (
 ) AS tried(attempts, first_started_at, is_hasty)
 """
 
+#: Between two looks at tables that may be long.
+PAUSE_S: Final = 0.05
 #: The parts under test wait at least half of this before the first retry.
 RETRY_BASE_S: Final = 0.2
 
@@ -103,12 +106,12 @@ class Checker:
 
     def wait_finished(self, count: int, limit_s: float = 60.0) -> None:
         """Return when so many jobs have finished."""
-        wait_until(lambda: self.finished() >= count, limit_s, f"{count} jobs finished")
+        wait_until(lambda: self.finished() >= count, limit_s, f"{count} jobs finished", PAUSE_S)
 
     def wait_drained(self, limit_s: float) -> None:
         """Return when no job is unfinished. Raises TimeoutError that shows some of those that are."""
         try:
-            wait_until(lambda: self._count("live_jobs") == 0, limit_s, "no job is left unfinished")
+            wait_until(lambda: self._count("live_jobs") == 0, limit_s, "no job is left unfinished", PAUSE_S)
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self._rows('SELECT * FROM live_jobs LIMIT 5')}") from None
 
