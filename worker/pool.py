@@ -20,7 +20,7 @@ from celery.concurrency.prefork import process_destructor, process_initializer
 from celery.worker import state
 
 from core.events import Event
-from worker.slot import Call, Slot
+from worker.slot import PARTING_LIMIT_S, Call, Slot
 
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
 MAX_STILLBIRTHS: Final = 5
@@ -30,8 +30,6 @@ REFILL_PAUSE_S: Final = 1.0
 #: While the running calls end, this often the broker hears from the worker.
 STOPPING_INTERVAL_S: Final = 1.0
 
-#: How long idle processes may take to end: tasks may have connected to Celery's signal worker_process_shutdown.
-PARTING_LIMIT_S: Final = 2.0
 
 log = structlog.get_logger()
 
