@@ -8,62 +8,115 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Final
 
-from benchmarks import report
+from benchmarks import report, results
 from benchmarks.contestant import load_contestant
 from benchmarks.engines import EngineSet
 from benchmarks.environments import python_of, versions_of
 from benchmarks.errors import BenchmarkError
+from benchmarks.findings import Findings, targets_table
 from benchmarks.machine_lock import only_one
+from benchmarks.memory import WHOLE, measure_footprint
 from benchmarks.programme import FULL, SMALL, Programme
 from benchmarks.stack import Stack
 from standalone.errors import StandaloneError
 from tests.rabbitmq import is_rabbitmq_installed
 
 PLACE: Final = Path(__file__).resolve().parents[1] / ".data" / "bench"
-CONTESTANTS: Final = ("ours", "echo", "tutorial")
+CONTESTANTS: Final = ("ours", "standalone", "echo", "tutorial", "taskiq", "procrastinate")
+MORE_CONTESTANTS: Final = ("arq", "dramatiq", "celery_fastapi")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The command line, checked."""
+
+    programme: Programme
+    contestants: Sequence[str]
+    form: str
+    is_written: bool
 
 
 def main() -> int:
     """Return the exit code."""
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--full", action="store_true", help="larger sizes, for figures to publish: 20 minutes instead of 3")
-    parser.add_argument("--rounds", type=int, help="counted rounds of each measurement")
-    parser.add_argument("--only", choices=SMALL.names, action="append", help="leave out other measurements; may be repeated")
-    options = parser.parse_args()
-    programme = FULL if options.full else SMALL
-    if options.rounds:
-        programme = replace(programme, rounds=options.rounds)
-    if options.only:
-        programme = replace(programme, names=tuple(options.only))
     try:
-        _run(programme)
+        _run(parse_plan(sys.argv[1:]))
     except (BenchmarkError, StandaloneError, TimeoutError) as error:
         print(f"FAILED, no figure counts: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(programme: Programme) -> None:
+def parse_plan(arguments: Sequence[str]) -> Plan:
+    """Read the command line. Exits with one sentence on stderr if it cannot be understood."""
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.splitlines()[0] if __doc__ else None)
+    known = (*CONTESTANTS, *MORE_CONTESTANTS)
+    parser.add_argument(
+        "--full", action="store_true", help="larger sizes, for figures to publish: an hour instead of 6 minutes"
+    )
+    parser.add_argument("--all", action="store_true", help=f"these contestants too: {', '.join(MORE_CONTESTANTS)}")
+    parser.add_argument("--only", choices=SMALL.names, action="append", help="leave out other measurements; may be repeated")
+    parser.add_argument("--contestant", choices=known, action="append", help="leave out other contestants; may be repeated")
+    parser.add_argument("--rounds", type=int, help="counted rounds of each measurement")
+    parser.add_argument("--write", action="store_true", help="write RESULTS.md and the picture, as --full does")
+    options = parser.parse_args(arguments)
+    programme = FULL if options.full else SMALL
+    if options.rounds:
+        programme = replace(programme, rounds=options.rounds, growth_rounds=options.rounds)
+    if options.only:
+        programme = replace(programme, names=tuple(options.only))
+    wanted = options.contestant or (known if options.all else CONTESTANTS)
+    contestants = [name for name in known if name in wanted]
+    is_whole = not (options.only or options.contestant)
+    is_written = options.write or (options.full and is_whole)
+    return Plan(programme, contestants, "full" if options.full else "small", is_written)
+
+
+def _run(plan: Plan) -> None:
     if not is_rabbitmq_installed():
         raise BenchmarkError("RabbitMQ is not installed: apt-get install rabbitmq-server")
-    load_before = os.getloadavg()[0]
+    findings, load_before = Findings(), os.getloadavg()[0]
     with only_one(PLACE):
-        pythons = {name: python_of(name, PLACE / "environments") for name in CONTESTANTS}
-        with _engines() as engines, ExitStack() as cleanup:
-            stacks = []
-            for name, python in pythons.items():
-                contestant = load_contestant(name, python, engines.give(name))
-                stacks.append(Stack(contestant, PLACE / "logs", lambda: engines.pids))
-                cleanup.callback(stacks[-1].stop)
-            print(f"# Benchmark\n\n{report.machine(load_before)}\n\n{_describe(stacks, engines)}\n", flush=True)
-            for section in programme.measure(stacks):
-                print(section, flush=True)
+        pythons = {name: python_of(name, PLACE / "environments") for name in plan.contestants}
+        head, *sections = _print_each(_measure(plan.programme, pythons, findings, load_before))
+        print(f"## What must be reached\n\n{targets_table(findings)}\n")
+    if plan.is_written:
+        results.write(findings, head, sections, plan.form, date.today())  # noqa: DTZ011  # as the user's calendar says
+
+
+def _measure(programme: Programme, pythons: Mapping[str, Path], findings: Findings, load_before: float) -> Iterator[str]:
+    """Yield the head, then the tables of each measurement."""
+    with _engines() as engines, ExitStack() as cleanup:
+        stacks = []
+        for name, python in pythons.items():
+            contestant = load_contestant(name, python, engines.give(name))
+            stacks.append(Stack(contestant, PLACE / "logs", lambda: engines.pids))
+            cleanup.callback(stacks[-1].stop)
+        yield f"{report.machine(load_before)}\n\n{_describe(stacks, engines)}"
+        yield from programme.measure(stacks, findings)
+    if "memory" in programme.names:
+        yield _measure_memory(programme, pythons, findings)
+
+
+def _measure_memory(programme: Programme, pythons: Mapping[str, Path], findings: Findings) -> str:
+    alone = {**pythons, WHOLE: Path(sys.executable)} if "standalone" in pythons else pythons
+    for name, python in alone.items():
+        print(f"  memory: {name}", file=sys.stderr)
+        findings.footprints[name] = measure_footprint(name, python, PLACE, programme.idle_s, programme.memory_jobs)
+    title = f"## Memory (PSS), and what runs when nothing is to do, over {programme.idle_s:g} s"
+    return f"{title}\n\nEach alone, on engines of its own.\n\n{report.footprints(findings.footprints)}\n"
+
+
+def _print_each(sections: Iterator[str]) -> Iterator[str]:
+    for section in sections:
+        print(f"{section}\n", flush=True)
+        yield section
 
 
 @contextmanager

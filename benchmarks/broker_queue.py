@@ -1,4 +1,4 @@
-"""A RabbitMQ queue as the measurements need it: how long it is, and emptied."""
+"""A queue of RabbitMQ, or of Valkey as kombu uses it, as the measurements need it: how long it is, and emptied."""
 
 import threading
 from types import TracebackType
@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from amqp.exceptions import NotFound
 from kombu import Connection
+from kombu.transport import virtual
 
 
 class BrokerQueue:
@@ -17,8 +18,11 @@ class BrokerQueue:
 
     def count(self) -> int:
         """Return how many messages are ready; 0 when there is no such queue yet."""
+        channel = self._channel()
+        if isinstance(channel, virtual.Channel):
+            return int(channel._size(self._name))
         try:
-            return int(self._channel().queue_declare(self._name, passive=True).message_count)
+            return int(channel.queue_declare(self._name, passive=True).message_count)
         except NotFound:
             return 0
 
@@ -34,19 +38,23 @@ class BrokerQueue:
 
 
 class Sink:
-    """Empties a queue ten times a second while it is open, in place of workers, and counts what came.
+    """Empties a queue ten times a second, or each interval_s, while it is open, in place of workers; counts what came.
 
     Without it a broker would hold more and more during a measurement of submissions, and a stack that publishes no more than
     its workers can take would stop publishing.
     """
 
-    INTERVAL_S = 0.1
-
-    def __init__(self, queue: BrokerQueue | None) -> None:
+    def __init__(self, queue: BrokerQueue | None, interval_s: float = 0.1) -> None:
         self._queue = queue
+        self._interval_s = interval_s
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.received = 0
+
+    @property
+    def is_counting(self) -> bool:
+        """Tell whether there is a queue at all."""
+        return self._queue is not None
 
     def __enter__(self) -> Self:
         if self._queue is not None:
@@ -60,6 +68,6 @@ class Sink:
 
     def _run(self) -> None:
         assert self._queue is not None
-        while not self._is_closed.wait(self.INTERVAL_S):
+        while not self._is_closed.wait(self._interval_s):
             self.received += self._queue.purge()
         self.received += self._queue.purge()

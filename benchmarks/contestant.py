@@ -44,12 +44,16 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """The engines that a contestant may use: a database, a virtual host and a Valkey database of its own."""
+    """What a contestant may use of the engines.
+
+    A database, a virtual host and a Valkey database of its own; and the Valkey that is set up as a broker, which is for one.
+    """
 
     postgres_url: str
     rabbitmq_url: str
     valkey_socket: Path
     valkey_database: int
+    broker_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class Contestant(ABC):
     packages: Sequence[str] = ("fastapi", "uvicorn", "pydantic")
     #: The RabbitMQ queue that carries its jobs; None: nothing does.
     queue_name: str | None = None
+    #: The engines that it needs, by their names in engines.py.
+    engine_names: Sequence[str] = ()
 
     def __init__(self, name: str, python: Path, engines: Engines) -> None:
         self.name = name
@@ -86,6 +92,11 @@ class Contestant(ABC):
         """Return what runs the jobs: four processes in all. Empty: it runs none."""
         return ()
 
+    @property
+    def runs_jobs(self) -> bool:
+        """Tell whether jobs have outcomes."""
+        return bool(self.workers())
+
     def prepare(self) -> None:
         """Do what comes before the first start, such as making tables."""
         return
@@ -93,6 +104,14 @@ class Contestant(ABC):
     def submission(self, job: Sum) -> bytes:
         """Return the bytes of the request that submits the job."""
         return post("/add", b'{"x": %d, "y": %d}' % (job.x, job.y))
+
+    def expected(self, job: Sum) -> object:
+        """Return what read_results() must give for the job."""
+        return job.result
+
+    def expected_status(self, job: Sum) -> object:
+        """Return what read_status() must give for the job."""
+        return job.result
 
     def read_answer(self, job: Sum, body: bytes) -> str:
         """Return the id in an answer to a submission. Raises ValueError if the answer is wrong."""
@@ -118,8 +137,28 @@ class Contestant(ABC):
         answer = json.loads(body)
         return answer["result"] if answer["status"] == "SUCCESS" else None
 
+    def awaiting(self, task_id: str) -> bytes:
+        """Return the request by which a client waits for the end of one job: one that lasts until then, or a poll."""
+        return self.status(task_id)
+
+    def batch_submission(self, jobs: Sequence[Sum]) -> bytes:
+        """Return the bytes of the request that submits all these jobs; only ours is asked for it."""
+        raise NotImplementedError
+
+    def urgent_submission(self, job: Sum) -> bytes:
+        """Return the bytes of the request that submits the job before all others that wait."""
+        return self.submission(job)
+
+    def fill(self, finished: int, queued: int) -> None:
+        """Put so many jobs into an empty store; only ours is asked for it."""
+        raise NotImplementedError
+
     def clear(self) -> None:
         """Forget all jobs; no request is under way."""
+        return
+
+    def close(self) -> None:
+        """Give back connections that would be counted; the next call opens them again."""
         return
 
     def open_queue(self) -> BrokerQueue | None:
@@ -127,8 +166,13 @@ class Contestant(ABC):
         return BrokerQueue(self.engines.rabbitmq_url, self.queue_name) if self.queue_name else None
 
 
+def adapter_of(name: str) -> type[Contestant]:
+    """Return the class in contestants/<name>/adapter.py."""
+    found = import_module(f"benchmarks.contestants.{name}.adapter").Adapter
+    assert issubclass(found, Contestant)
+    return found
+
+
 def load_contestant(name: str, python: Path, engines: Engines) -> Contestant:
-    """Make the contestant of contestants/<name>/adapter.py."""
-    made = import_module(f"benchmarks.contestants.{name}.adapter").Adapter(name, python, engines)
-    assert isinstance(made, Contestant)
-    return made
+    """Make the contestant of contestants/<name>/."""
+    return adapter_of(name)(name, python, engines)

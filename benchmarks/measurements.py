@@ -1,53 +1,77 @@
-"""What is measured. Each function measures one contestant once and checks every answer and every result."""
+"""What is measured under load. Each function measures one contestant once and checks every answer and every result."""
 
-import random
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Final
 
 from benchmarks.broker_queue import BrokerQueue, Sink
-from benchmarks.contestant import Contestant, Sum
+from benchmarks.checks import check_answers, check_batch_answers, check_results, check_statuses
+from benchmarks.contestant import Sum
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import LoadResult
-from benchmarks.stack import LOAD_GENERATOR, Stack
+from benchmarks.samples import Sample, Window, latencies_ms
+from benchmarks.stack import STALL_LIMIT_S, Stack
 
 CONNECTIONS: Final = 64
-#: So many jobs of each drain are also asked for over HTTP.
-ASKED: Final = 100
+BATCH_CONNECTIONS: Final = 4
+#: Finished jobs that status() asks for, in turn.
+STATUS_JOBS: Final = 200
 #: A queue that has not grown for so long holds what will be published before workers take something.
 SETTLED_S: Final = 0.3
 
-Measure = Callable[[Stack], "Sample"]
+Measure = Callable[[Stack], Sample]
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One figure of one contestant in one round."""
-
-    rate_per_s: float
-    cpu_s_per_1000: Mapping[str, float]
-    latencies_ms: Mapping[int, float] = field(default_factory=dict)
-    published_share: float | None = None
-
-    @property
-    def total_cpu_s(self) -> float:
-        """Per 1,000 jobs, of all parts and engines; what made the load is not counted."""
-        return sum(spent for part, spent in self.cpu_s_per_1000.items() if part != LOAD_GENERATOR)
-
-
-def submit(duration_s: float) -> Measure:
+def submit(duration_s: float, connections: int = CONNECTIONS) -> Measure:
     """Submit for duration_s without workers; a sink takes what is published."""
 
     def measure(stack: Stack) -> Sample:
         stack.clear()
-        before = stack.cpu_s()
-        with Sink(stack.queue) as sink:
-            result = stack.send(CONNECTIONS, duration_s=duration_s)
-            after = stack.cpu_s()
-        task_ids = check_answers(stack.contestant, result)
-        published = min(1.0, sink.received / len(task_ids)) if stack.queue else None
-        return Sample(result.rate_per_s, _per_1000(before, after, len(task_ids)), _latencies(result), published)
+        return submit_on_top(stack, duration_s, connections, Sink(stack.queue))
+
+    return measure
+
+
+def submit_on_top(stack: Stack, duration_s: float, connections: int, sink: Sink) -> Sample:
+    """The same, in addition to the jobs that are there."""
+    window = Window(stack)
+    with sink:
+        result = stack.send(connections, duration_s=duration_s)
+        window.close()
+    task_ids = check_answers(stack.contestant, result)
+    published = min(1.0, sink.received / len(task_ids)) if sink.is_counting else None
+    return Sample(result.rate_per_s, window.cpu_s_per_1000(len(task_ids)), latencies_ms(result), published)
+
+
+def publish_singles(count: int) -> Measure:
+    """Submit `count` jobs one by one without workers; time until all are published."""
+
+    def measure(stack: Stack) -> Sample:
+        stack.clear()
+        window = Window(stack)
+        with Sink(stack.queue, interval_s=0.02) as sink:
+            result = stack.send(CONNECTIONS, count=count)
+            _wait_until_published(stack, sink, count)
+            window.close()
+        check_answers(stack.contestant, result)
+        return Sample(count / window.elapsed_s, window.cpu_s_per_1000(count), latencies_ms(result))
+
+    return measure
+
+
+def publish_batches(count: int, size: int) -> Measure:
+    """The same with so many jobs in each request."""
+
+    def measure(stack: Stack) -> Sample:
+        stack.clear()
+        batches = [range(at, at + size) for at in range(0, count, size)]
+        requests = [stack.contestant.batch_submission(list(map(Sum, batch))) for batch in batches]
+        window = Window(stack)
+        with Sink(stack.queue, interval_s=0.02) as sink:
+            result = stack.send_requests(requests, BATCH_CONNECTIONS)
+            _wait_until_published(stack, sink, count)
+            window.close()
+        check_batch_answers(stack.contestant, result, size)
+        return Sample(count / window.elapsed_s, window.cpu_s_per_1000(count), latencies_ms(result))
 
     return measure
 
@@ -61,12 +85,12 @@ def execute(count: int) -> Measure:
         task_ids = check_answers(stack.contestant, stack.send(CONNECTIONS, count=count))
         if stack.queue is not None:
             _wait_until_settled(stack.queue)
-        before, started_at = stack.cpu_s(), time.perf_counter()
+        window = Window(stack)
         stack.resume_workers()
         stack.wait_until_finished(count)
-        elapsed_s, after = time.perf_counter() - started_at, stack.cpu_s()
+        window.close()
         check_results(stack, task_ids)
-        return Sample(count / elapsed_s, _per_1000(before, after, count))
+        return Sample(count / window.elapsed_s, window.cpu_s_per_1000(count))
 
     return measure
 
@@ -76,43 +100,48 @@ def end_to_end(count: int) -> Measure:
 
     def measure(stack: Stack) -> Sample:
         stack.clear()
-        before, started_at = stack.cpu_s(), time.perf_counter()
+        window = Window(stack)
         result = stack.send(CONNECTIONS, count=count)
         stack.wait_until_finished(count)
-        elapsed_s, after = time.perf_counter() - started_at, stack.cpu_s()
+        window.close()
         check_results(stack, check_answers(stack.contestant, result))
-        return Sample(count / elapsed_s, _per_1000(before, after, count), _latencies(result))
+        return Sample(count / window.elapsed_s, window.cpu_s_per_1000(count), latencies_ms(result))
 
     return measure
 
 
-def check_answers(contestant: Contestant, result: LoadResult) -> list[str]:
-    """Return the id of each job, by its index. Raises BenchmarkError at the first answer that is wrong."""
-    ids: dict[int, str] = {}
-    for answer in result.answers:
-        if not answer.is_success:
-            raise BenchmarkError(f"{contestant.name}: job {answer.index} was answered {answer.status} {answer.body[:500]!r}")
-        try:
-            ids[answer.index] = contestant.read_answer(Sum(answer.index), answer.body)
-        except (KeyError, TypeError, ValueError) as error:
-            raise BenchmarkError(f"{contestant.name}: a wrong answer: {answer.body[:500]!r}: {error}") from error
-    if len(set(ids.values())) != len(result.answers):
-        raise BenchmarkError(f"{contestant.name}: {len(result.answers)} submissions have {len(set(ids.values()))} ids")
-    return [ids[index] for index in range(len(ids))]
+def status(duration_s: float) -> Measure:
+    """Ask for the status of jobs that have finished, for duration_s; of one that takes no jobs, for its bare answer."""
+
+    def measure(stack: Stack) -> Sample:
+        task_ids = _finish_some(stack)
+        window = Window(stack)
+        result = stack.ask(task_ids, CONNECTIONS, duration_s)
+        window.close()
+        check_statuses(stack.contestant, result, range(len(task_ids)))
+        return Sample(result.rate_per_s, window.cpu_s_per_1000(len(result.answers)), latencies_ms(result))
+
+    return measure
 
 
-def check_results(stack: Stack, task_ids: Sequence[str]) -> None:
-    """Read every result from the store, and some as a client does. Raises BenchmarkError for the first that is wrong."""
-    for index, result in enumerate(stack.contestant.read_results(task_ids)):
-        _check_result(stack, index, result)
-    asked = random.sample(range(len(task_ids)), min(ASKED, len(task_ids)))
-    for answer in stack.ask([task_ids[index] for index in asked], connections=4).answers:
-        _check_result(stack, asked[answer.index], stack.contestant.read_status(answer.body) if answer.is_success else None)
+def _finish_some(stack: Stack) -> list[str]:
+    if not stack.contestant.runs_jobs:
+        return [str(index) for index in range(STATUS_JOBS)]
+    stack.clear()
+    task_ids = check_answers(stack.contestant, stack.send(CONNECTIONS, count=STATUS_JOBS))
+    stack.wait_until_finished(STATUS_JOBS)
+    return task_ids
 
 
-def _check_result(stack: Stack, index: int, result: object) -> None:
-    if result != Sum(index).result:
-        raise BenchmarkError(f"{stack.name}: the result of job {index} is {result!r} and must be {Sum(index).result}")
+def _wait_until_published(stack: Stack, sink: Sink, count: int) -> None:
+    received, grown_at = -1, time.monotonic()
+    while received < count:
+        before, received = received, sink.received
+        if received != before:
+            grown_at = time.monotonic()
+        elif time.monotonic() > grown_at + STALL_LIMIT_S:
+            raise BenchmarkError(f"{stack.name}: {count - received} of {count} jobs were never published")
+        time.sleep(0.005)
 
 
 def _wait_until_settled(queue: BrokerQueue) -> None:
@@ -122,11 +151,3 @@ def _wait_until_settled(queue: BrokerQueue) -> None:
         if counted != before:
             grown_at = time.monotonic()
         time.sleep(0.05)
-
-
-def _per_1000(before: Mapping[str, float], after: Mapping[str, float], count: int) -> dict[str, float]:
-    return {part: (spent - before.get(part, 0.0)) * 1000 / count for part, spent in after.items()}
-
-
-def _latencies(result: LoadResult) -> dict[int, float]:
-    return {percent: result.percentile_ms(percent) for percent in (50, 99)}

@@ -3,18 +3,42 @@
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Final
 
-from benchmarks.measurements import Sample
+from benchmarks.memory import Footprint
+from benchmarks.samples import Sample, Samples
 from benchmarks.stack import LOAD_GENERATOR
 
 #: A part that needs less is not named.
-_LEAST_CPU_S = 0.005
+_LEAST_CPU_S: Final = 0.005
 #: A machine with more to do than this before the start has other work.
-_IDLE_LOAD = 0.5
+_IDLE_LOAD: Final = 0.5
 
-Samples = Mapping[str, Sequence[Sample]]
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A column of ratios: what is divided."""
+
+    title: str
+    value: Callable[[Sample], float]
+
+    def of(self, upper: Sequence[Sample], lower: Sequence[Sample]) -> list[float]:
+        """Divide round by round."""
+        return [self.value(one) / self.value(other) for one, other in zip(upper, lower, strict=True)]
+
+
+RATE: Final = Ratio("rate", lambda sample: sample.rate_per_s)
+CPU: Final = Ratio("CPU per job", lambda sample: sample.total_cpu_s)
+P50: Final = Ratio("p50", lambda sample: sample.latencies_ms[50])
+P99: Final = Ratio("p99", lambda sample: sample.latencies_ms[99])
+
+
+def is_idle(load_before: float) -> bool:
+    """Tell whether the machine had nothing else to do."""
+    return load_before <= _IDLE_LOAD
 
 
 def machine(load_before: float) -> str:
@@ -24,7 +48,7 @@ def machine(load_before: float) -> str:
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     described = f"{os.cpu_count()} x {model}, {memory_gib:.0f} GiB, Linux {platform.release()}, "
     described += f"Python {platform.python_version()}"
-    if load_before > _IDLE_LOAD:
+    if not is_idle(load_before):
         described += (
             f"\n\n**The machine had other work at the start (load average {load_before:.1f}): trust the ratios less.**"
         )
@@ -42,10 +66,10 @@ def figures(samples: Samples, unit: str) -> str:
     has_latencies = any(sample.latencies_ms for rounds in samples.values() for sample in rounds)
     has_published = any(sample.published_share is not None for rounds in samples.values() for sample in rounds)
     head = ["contestant", unit, "CPU s per 1,000", "of these"]
-    head += ["submit p50 ms", "submit p99 ms"] * has_latencies + ["published meanwhile"] * has_published
+    head += ["p50 ms", "p99 ms"] * has_latencies + ["published meanwhile"] * has_published
     rows = []
     for name, rounds in samples.items():
-        row = [name, _spread([sample.rate_per_s for sample in rounds], "{:,.0f}".format), *_cpu(rounds)]
+        row = [name, spread([sample.rate_per_s for sample in rounds], "{:,.0f}".format), *_cpu(rounds)]
         if has_latencies:
             row += [f"{median(sample.latencies_ms[percent] for sample in rounds):.1f}" for percent in (50, 99)]
         if has_published:
@@ -55,18 +79,42 @@ def figures(samples: Samples, unit: str) -> str:
     return table(head, rows)
 
 
-def ratios(samples: Samples, ours: str) -> str:
-    """Return one row per peer: ours divided by it, round by round; above 1 ours does more, or needs more."""
+def ratios(samples: Samples, base: str, columns: Sequence[Ratio] = (RATE, CPU)) -> str:
+    """Return one row per peer: the base divided by it, round by round; above 1 the base does more, or needs more."""
+    rows = [
+        [f"{base} / {name}", *(spread(column.of(samples[base], rounds), "{:.2f}".format) for column in columns)]
+        for name, rounds in samples.items()
+        if name != base
+    ]
+    return table(["ratio", *(column.title for column in columns)], rows) if rows else "Nothing to compare with."
+
+
+def growth(submissions: Samples, trips: Samples, base: str) -> str:
+    """Return one row per state of the database, with how many times longer it takes than in the base state."""
     rows = []
-    for name, rounds in samples.items():
-        if name != ours:
-            rates = [mine.rate_per_s / other.rate_per_s for mine, other in zip(samples[ours], rounds, strict=True)]
-            costs = [mine.total_cpu_s / other.total_cpu_s for mine, other in zip(samples[ours], rounds, strict=True)]
-            rows.append([f"{ours} / {name}", _spread(rates, "{:.2f}".format), _spread(costs, "{:.2f}".format)])
-    return table(["ratio", "rate", "CPU per job"], rows)
+    for name in submissions:
+        row = [name, spread([sample.rate_per_s for sample in submissions[name]], "{:,.0f}".format)]
+        row.append(spread(RATE.of(submissions[base], submissions[name]), "{:.2f}".format))
+        row.append(spread([sample.latencies_ms[50] for sample in trips[name]], "{:.1f}".format))
+        row.append(spread(P50.of(trips[name], trips[base]), "{:.2f}".format))
+        rows.append(row)
+    return table(["jobs in the table", "submissions/s", "times as long", "round trip p50 ms", "times as long"], rows)
 
 
-def _spread(values: Sequence[float], text: Callable[[float], str]) -> str:
+def footprints(found: Mapping[str, Footprint]) -> str:
+    """Return one row per contestant: memory of its parts when idle, of all after the jobs, and idle processor time."""
+    rows = []
+    for name, footprint in found.items():
+        parts = ", ".join(f"{part} {mib:.0f}" for part, mib in footprint.idle_mib.items())
+        used = ", ".join(f"{part} {mib:.0f}" for part, mib in footprint.used_mib.items())
+        row = [name, f"**{footprint.idle_total_mib:.0f}**: {parts}", f"**{footprint.used_total_mib:.0f}**: {used}"]
+        rows.append([*row, f"{footprint.idle_cpu_share:.1%}"])
+    jobs = next(iter(found.values())).jobs
+    return table(["contestant", "idle, MiB", f"after {jobs:,} jobs, MiB", "idle, of one core"], rows)
+
+
+def spread(values: Sequence[float], text: Callable[[float], str]) -> str:
+    """Return the median, and in brackets the least and the greatest."""
     return f"{text(median(values))} [{text(min(values))} to {text(max(values))}]"
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,7 @@ class Stack:
         self.queue = contestant.open_queue()
         self._log_path = log_path
         self._engine_pids = engine_pids
-        self._port = free_ports(1)[0]
+        self.port = free_ports(1)[0]
         self._processes: dict[str, list[subprocess.Popen[bytes]]] = {}
 
     @property
@@ -48,7 +48,7 @@ class Stack:
 
     def start_api(self) -> None:
         """Start all but the workers and return when a submission is answered with 2xx."""
-        for command in self.contestant.api(self._port):
+        for command in self.contestant.api(self.port):
             self._start(command)
         deadline = time.monotonic() + START_LIMIT_S
         while not self._is_serving():
@@ -74,9 +74,15 @@ class Stack:
         """Submit jobs over HTTP, up to count or until duration_s is over."""
         return self._load(lambda index: self.contestant.submission(Sum(index)), connections, count, duration_s)
 
-    def ask(self, task_ids: list[str], connections: int) -> LoadResult:
-        """Ask for the status of each job over HTTP."""
-        return self._load(lambda index: self.contestant.status(task_ids[index]), connections, len(task_ids))
+    def send_requests(self, requests: Sequence[bytes], connections: int) -> LoadResult:
+        """Send each of these once."""
+        return self._load(requests.__getitem__, connections, len(requests))
+
+    def ask(self, task_ids: Sequence[str], connections: int, duration_s: float | None = None) -> LoadResult:
+        """Ask for the status of each job over HTTP, once, or in turn until duration_s is over."""
+        requests = [self.contestant.status(task_id) for task_id in task_ids]
+        count = len(requests) if duration_s is None else None
+        return self._load(lambda index: requests[index % len(requests)], connections, count, duration_s)
 
     def wait_until_finished(self, count: int) -> None:
         """Return when the outcomes of all `count` jobs can be read. Raises BenchmarkError if a job got lost."""
@@ -96,10 +102,16 @@ class Stack:
         if self.queue is not None:
             self.queue.purge()
 
+    @property
+    def pids(self) -> Mapping[str, set[int]]:
+        """The processes of each part, and of each engine that it needs, that were started here; others descend from them."""
+        roots = {part: {process.pid for process in processes} for part, processes in self._processes.items()}
+        engines = {name: pids for name, pids in self._engine_pids().items() if name in self.contestant.engine_names}
+        return {**roots, **engines}
+
     def cpu_s(self) -> dict[str, float]:
         """Return the processor seconds spent so far by each part, each engine, and this process."""
-        roots = {part: {process.pid for process in processes} for part, processes in self._processes.items()}
-        spent = {part: sum(map(_tree_cpu_s, pids)) for part, pids in {**roots, **self._engine_pids()}.items()}
+        spent = {part: sum(map(_tree_cpu_s, pids)) for part, pids in self.pids.items()}
         return {**spent, LOAD_GENERATOR: time.process_time()}
 
     def check_alive(self) -> None:
@@ -153,7 +165,7 @@ class Stack:
     def _load(
         self, request: Callable[[int], bytes], connections: int, count: int | None, duration_s: float | None = None
     ) -> LoadResult:
-        return uvloop.run(run_load(Load(self._port, request, connections, count, duration_s)))
+        return uvloop.run(run_load(Load(self.port, request, connections, count, duration_s)))
 
 
 def _tree_cpu_s(pid: int) -> float:

@@ -15,3 +15,8 @@ app = FastAPI()
 @app.post("/add")
 async def add(numbers: Numbers) -> Numbers:
     return numbers
+
+
+@app.get("/status/{task_id}")
+async def get_status(task_id: str) -> dict[str, str]:
+    return {"task_id": task_id}

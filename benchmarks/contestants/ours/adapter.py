@@ -8,9 +8,12 @@ from uuid import UUID
 
 import psycopg
 
-from benchmarks.contestant import Command, Contestant, Engines
+from benchmarks.broker_queue import BrokerQueue
+from benchmarks.contestant import Command, Contestant, Engines, Sum
+from benchmarks.load import get, post
 from core.queues import DEFAULT_QUEUE, broker_queue_name
 from core.settings import Settings
+from tests.many_jobs import fill
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,14 +23,25 @@ class Adapter(Contestant):
 
     title = "api, scheduler, four workers; RabbitMQ; PostgreSQL, a synchronous commit before each 202 and for each outcome"
     packages = ("celery", "kombu", "psycopg", "fastapi", "uvicorn", "pydantic")
+    engine_names: Sequence[str] = ("rabbitmq", "postgres")
 
     def __init__(self, name: str, python: Path, engines: Engines) -> None:
         super().__init__(name, python, engines)
         self.path = ROOT
-        settings = Settings.model_validate({"database_url": engines.postgres_url, "broker_url": engines.rabbitmq_url})
+        self._environment = {"DATABASE_URL": engines.postgres_url, "BROKER_URL": self.broker_url}
+        settings = Settings.model_validate({"database_url": engines.postgres_url, "broker_url": self.broker_url})
         self.queue_name = broker_queue_name(DEFAULT_QUEUE, settings)
-        self._environment = {"DATABASE_URL": engines.postgres_url, "BROKER_URL": engines.rabbitmq_url}
         self._database = psycopg.connect(engines.postgres_url, autocommit=True)
+
+    @property
+    def broker_url(self) -> str:
+        """What carries the jobs."""
+        return self.engines.rabbitmq_url
+
+    def open_queue(self) -> BrokerQueue:
+        """Return the queue of the tasks that name none."""
+        assert self.queue_name is not None
+        return BrokerQueue(self.broker_url, self.queue_name)
 
     def prepare(self) -> None:
         """Make the tables."""
@@ -57,6 +71,23 @@ class Adapter(Contestant):
         )
         results = {str(task_id): json.loads(result) for task_id, result in rows}
         return [results.get(task_id) for task_id in task_ids]
+
+    def awaiting(self, task_id: str) -> bytes:
+        """One request that lasts until the job has finished."""
+        return get(f"/status/{task_id}?wait=30")
+
+    def batch_submission(self, jobs: Sequence[Sum]) -> bytes:
+        """All or none."""
+        wanted = b",".join(b'{"task": "add", "args": {"x": %d, "y": %d}}' % (job.x, job.y) for job in jobs)
+        return post("/jobs/batch", b'{"jobs": [' + wanted + b"]}")
+
+    def urgent_submission(self, job: Sum) -> bytes:
+        """The highest priority."""
+        return post("/add?priority=9", b'{"x": %d, "y": %d}' % (job.x, job.y))
+
+    def fill(self, finished: int, queued: int) -> None:
+        """Let the database make the rows."""
+        fill(self._database, finished, queued, analyze=True)
 
     def clear(self) -> None:
         """Locked in the order in which the parts lock them."""

@@ -18,6 +18,7 @@ class Adapter(Contestant):
     title = "FastAPI `def` route with send_task; Celery, four processes; RabbitMQ; results in Redis (Valkey without AOF)"
     packages = ("celery", "kombu", "redis", "fastapi", "uvicorn", "pydantic")
     queue_name = "celery"
+    engine_names = ("rabbitmq", "valkey")
 
     def __init__(self, name: str, python: Path, engines: Engines) -> None:
         super().__init__(name, python, engines)

@@ -1,0 +1,1 @@
+"""arq: queue, jobs and results in Redis."""

@@ -1,0 +1,1 @@
+"""The package celery-fastapi: routes made from Celery's tasks."""

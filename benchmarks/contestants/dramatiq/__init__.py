@@ -1,0 +1,1 @@
+"""dramatiq over RabbitMQ with the result backend that it recommends, Redis."""

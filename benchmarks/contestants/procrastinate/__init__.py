@@ -1,0 +1,1 @@
+"""procrastinate: jobs in PostgreSQL and nothing else, the peer with the same durability."""

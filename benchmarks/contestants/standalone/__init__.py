@@ -1,0 +1,1 @@
+"""This repository as `./dev run` starts it: Valkey carries the jobs."""
