@@ -32,8 +32,8 @@ class Adapter(Contestant):
 
     def workers(self) -> Sequence[Command]:
         """Four workers; by default each runs up to ten jobs at a time and looks for new ones twice a second."""
-        arq = [str(self.python.with_name("arq")), "tasks.WorkerSettings"]
-        return [Command("worker", arq, {**self._environment, "PYTHONPATH": str(self.path)}, count=4)]
+        arq = [str(self.python), "-m", "arq", "tasks.WorkerSettings"]
+        return [Command("worker", arq, self._environment, count=4)]
 
     def count_finished(self) -> int:
         """Count the results once nothing waits; before that, the number that waits, negative: to find them takes long."""
