@@ -65,8 +65,10 @@ def figures(samples: Samples, unit: str) -> str:
     """Return one row per contestant: medians, and in brackets the spread over the rounds."""
     has_latencies = any(sample.latencies_ms for rounds in samples.values() for sample in rounds)
     has_published = any(sample.published_share is not None for rounds in samples.values() for sample in rounds)
+    has_others = any(sample.others_per_s for rounds in samples.values() for sample in rounds)
     head = ["contestant", unit, "CPU s per 1,000", "of these"]
     head += ["p50 ms", "p99 ms"] * has_latencies + ["published meanwhile"] * has_published
+    head += ["others submit, jobs/s"] * has_others
     rows = []
     for name, rounds in samples.items():
         row = [name, spread([sample.rate_per_s for sample in rounds], "{:,.0f}".format), *_cpu(rounds)]
@@ -75,6 +77,8 @@ def figures(samples: Samples, unit: str) -> str:
         if has_published:
             shares = [sample.published_share for sample in rounds if sample.published_share is not None]
             row.append(f"{median(shares):.0%}" if shares else "")
+        if has_others:
+            row.append(f"{median(sample.others_per_s for sample in rounds):,.0f}")
         rows.append(row)
     return table(head, rows)
 

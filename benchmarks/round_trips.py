@@ -87,7 +87,8 @@ def trips_on_top(stack: Stack, duration_s: float, submission: Callable[[Sum], by
         stack.wait_until_finished(len(task_ids))
     check_results(stack, task_ids)
     rate_per_s = len(made.trips.answers) / window.elapsed_s
-    return Sample(rate_per_s, window.cpu_s_per_1000(len(task_ids)), latencies_ms(made.trips))
+    others_per_s = (len(task_ids) - len(made.trips.answers)) / window.elapsed_s
+    return Sample(rate_per_s, window.cpu_s_per_1000(len(task_ids)), latencies_ms(made.trips), others_per_s=others_per_s)
 
 
 class _Traffic:

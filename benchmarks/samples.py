@@ -17,6 +17,8 @@ class Sample:
     cpu_s_per_1000: Mapping[str, float]
     latencies_ms: Mapping[int, float] = field(default_factory=dict)
     published_share: float | None = None
+    #: What others submitted meanwhile.
+    others_per_s: float = 0.0
 
     @property
     def total_cpu_s(self) -> float:
