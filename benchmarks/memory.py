@@ -26,8 +26,8 @@ SETTLE_S: Final = 3.0
 
 #: How the parts of the whole are told apart: by their command lines.
 _LABELS: Final = {
-    "postgres": re.compile(rb"(^|/)postgres(\0|:|$)"),
-    "valkey": re.compile(rb"valkey-server"),
+    "postgres": re.compile(rb"^([^\0]*/)?postgres[\0:]"),
+    "valkey": re.compile(rb"^[^\0]*valkey-server"),
     "api": re.compile(rb"\0-m\0api\0"),
     "scheduler": re.compile(rb"\0-m\0scheduler\0"),
     "worker": re.compile(rb"\0-m\0worker\0"),

@@ -80,7 +80,7 @@ def round_trip_at_half_load(duration_s: float, capacity_jobs: int) -> Measure:
 def trips_on_top(stack: Stack, duration_s: float, submission: Callable[[Sum], bytes], others_per_s: float = 0.0) -> Sample:
     """Make round trips in addition to the jobs that are there. Checks every result."""
     window = Window(stack)
-    made = uvloop.run(_Traffic(stack.port, stack.contestant, submission).run(duration_s, others_per_s))
+    made = uvloop.run(Traffic(stack.port, stack.contestant, submission).run(duration_s, others_per_s))
     window.close()
     task_ids = check_answers(stack.contestant, made.submissions)
     if others_per_s:
@@ -91,7 +91,7 @@ def trips_on_top(stack: Stack, duration_s: float, submission: Callable[[Sum], by
     return Sample(rate_per_s, window.cpu_s_per_1000(len(task_ids)), latencies_ms(made.trips), others_per_s=others_per_s)
 
 
-class _Traffic:
+class Traffic:
     """One client that waits for each of its results, and others that only submit; the jobs are numbered through."""
 
     def __init__(self, port: int, contestant: Contestant, submission: Callable[[Sum], bytes]) -> None:
