@@ -87,7 +87,12 @@ def _run(plan: Plan) -> None:
         head, *sections = _print_each(_measure(plan.programme, pythons, findings, load_before))
         print(f"## What must be reached\n\n{targets_table(findings)}\n")
     if plan.is_written:
-        results.write(findings, head, sections, plan.form, date.today())  # noqa: DTZ011  # as the user's calendar says
+        form = (
+            f"{plan.form} form"
+            if report.is_idle(load_before)
+            else f"{plan.form} form on a busy machine: not to be published"
+        )
+        results.write(findings, head, sections, form, date.today())  # noqa: DTZ011  # as the user's calendar says
 
 
 def _measure(programme: Programme, pythons: Mapping[str, Path], findings: Findings, load_before: float) -> Iterator[str]:
@@ -105,7 +110,7 @@ def _measure(programme: Programme, pythons: Mapping[str, Path], findings: Findin
 
 
 def _measure_memory(programme: Programme, pythons: Mapping[str, Path], findings: Findings) -> str:
-    alone = {**pythons, WHOLE: Path(sys.executable)} if "standalone" in pythons else pythons
+    alone = {WHOLE if name == "standalone" else name: python for name, python in pythons.items()}
     for name, python in alone.items():
         print(f"  memory: {name}", file=sys.stderr)
         findings.footprints[name] = measure_footprint(name, python, PLACE, programme.idle_s, programme.memory_jobs)

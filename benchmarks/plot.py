@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 from xml.sax.saxutils import escape
 
 from benchmarks.findings import OURS, Findings, medians, submit_key
 from benchmarks.measurements import CONNECTIONS
-from benchmarks.report import P50, RATE
+from benchmarks.report import P50, RATE, Ratio
 
 _WIDTH: Final = 980
 _PANEL_WIDTH: Final = 450
@@ -24,11 +25,12 @@ _STYLE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One measurement: a value per contestant, and whether the greater is the better."""
+    """One measurement: a value per contestant, ours divided by it, and whether the greater is the better."""
 
     title: str
     unit: str
     values: Mapping[str, float]
+    compared: Mapping[str, float]
     is_more_better: bool = True
 
     @property
@@ -65,15 +67,21 @@ def _panels(findings: Findings) -> list[Panel]:
         ("round trip, idle, p50: less is better", "ms", "round-trip idle", P50, False),
     )
     return [
-        Panel(title, unit, medians(findings.samples[key], column), is_more_better)
+        Panel(title, unit, medians(findings.samples[key], column), _compare(findings, key, column), is_more_better)
         for title, unit, key, column, is_more_better in shown
         if key in findings.samples
     ]
 
 
+def _compare(findings: Findings, key: str, column: Ratio) -> Mapping[str, float]:
+    """As the tables do: the median of the ratios of each round."""
+    compared = {name: findings.ratios(key, OURS, name, column) for name in findings.samples[key] if name != OURS}
+    return {name: median(values) for name, values in compared.items() if values}
+
+
 def _draw_panel(panel: Panel, left: int, top: int) -> str:
     greatest = max(panel.values.values())
-    lines = [_text(left, top + 15, panel.title, "t"), _text(left, top + 34, f"{panel.unit}; beside it, ours compared", "s")]
+    lines = [_text(left, top + 15, panel.title, "t"), _text(left, top + 34, panel.unit, "s")]
     ranked = sorted(panel.values.items(), key=lambda item: item[1], reverse=panel.is_more_better)
     for number, (name, value) in enumerate(ranked):
         middle = top + _HEAD + _ROW * number + _ROW // 2
@@ -89,9 +97,7 @@ def _draw_panel(panel: Panel, left: int, top: int) -> str:
 
 def _label(panel: Panel, name: str, value: float) -> str:
     shown = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-    if name == OURS or OURS not in panel.values:
-        return shown
-    return f"{shown}   ({_times(panel.values[OURS] / value)})"
+    return f"{shown} ({_times(panel.compared[name])})" if name in panel.compared else shown
 
 
 def _times(ratio: float) -> str:

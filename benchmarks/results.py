@@ -14,9 +14,9 @@ PICTURE_PATH: Final = ROOT / "docs" / "images" / "benchmark.svg"
 
 
 def write(findings: Findings, head: str, sections: Sequence[str], form: str, today: date) -> None:
-    """Write both. head names the machine and the contestants; form says how large the run was."""
-    said = f"Written by `./dev bench` on {today:%d %B %Y}, in its {form} form; [README.md](README.md) says how it measures."
+    """Write both. head names the machine and the contestants; form says how large the run was, and whether undisturbed."""
+    said = f"Written by `./dev bench` on {today:%d %B %Y}, {form}; [README.md](README.md) says how it measures."
     must = "## What must be reached\n\nMedian over the rounds; in brackets the least and the greatest.\n\n"
     parts = ["# Results", said, head, must + targets_table(findings), *(section.rstrip() for section in sections)]
     RESULTS_PATH.write_text("\n\n".join(parts) + "\n")
-    PICTURE_PATH.write_text(draw(findings, f"./dev bench, {form} form, {today:%d %B %Y}. Numbers in brackets: ours / it."))
+    PICTURE_PATH.write_text(draw(findings, f"./dev bench, {form}, {today:%d %B %Y}. In brackets: ours divided by it."))

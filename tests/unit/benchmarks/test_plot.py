@@ -26,7 +26,7 @@ def test_each_contestant_has_a_bar_in_each_panel(picture: ElementTree.Element) -
 def test_the_best_comes_first_also_where_less_is_better(picture: ElementTree.Element) -> None:
     texts = [text.text or "" for text in picture.iter(f"{SVG}text")]
     assert texts.index("ours") < texts.index("tutorial")
-    assert [text for text in texts if "x)" in text] == ["600   (5.00 x)", "10.0   (0.80 x)"]
+    assert [text for text in texts if "x)" in text] == ["600 (5.00 x)", "10.0 (0.80 x)"]
 
 
 def test_it_brings_its_own_background_and_a_description(picture: ElementTree.Element) -> None:
