@@ -99,10 +99,12 @@ def growth(submissions: Samples, trips: Samples, base: str) -> str:
     for name in submissions:
         row = [name, spread([sample.rate_per_s for sample in submissions[name]], "{:,.0f}".format)]
         row.append(spread(RATE.of(submissions[base], submissions[name]), "{:.2f}".format))
+        row.append(f"{median(sample.total_cpu_s for sample in submissions[name]):.2f}")
         row.append(spread([sample.latencies_ms[50] for sample in trips[name]], "{:.1f}".format))
         row.append(spread(P50.of(trips[name], trips[base]), "{:.2f}".format))
         rows.append(row)
-    return table(["jobs in the table", "submissions/s", "times as long", "round trip p50 ms", "times as long"], rows)
+    head = ["jobs in the table", "submissions/s", "times as long", "CPU s per 1,000", "round trip p50 ms", "times as long"]
+    return table(head, rows)
 
 
 def footprints(found: Mapping[str, Footprint]) -> str:
