@@ -41,7 +41,10 @@ def _run(site: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 def test_command_is_installed_and_says_what_is_wrong(site: Path) -> None:
     outcome = _run(site, str(site / "bin/task-service"), "tasks", "--url", "http://127.0.0.1:9", "--timeout", "0.1")
     assert outcome.returncode == 3
-    assert outcome.stderr == ("task-service: cannot list the tasks at http://127.0.0.1:9 within 0.1 s: Connection refused\n")
+    assert outcome.stderr == (
+        "task-service: cannot list the tasks at http://127.0.0.1:9 within 0.1 s: Connection refused. "
+        "Start the service with ./dev run, or say where it is with --url\n"
+    )
 
 
 def test_module_is_a_program_too(site: Path) -> None:
