@@ -173,11 +173,11 @@ SMALL: Final = Programme(
 )
 FULL: Final = Programme(
     rounds=5,
-    submit_s=4.0,
+    submit_s=3.0,
     batch_jobs=20_000,
     execute_jobs=10_000,
     end_to_end_jobs=10_000,
-    round_trip_s=8.0,
+    round_trip_s=6.0,
     capacity_jobs=4000,
     status_s=4.0,
     growth_rounds=3,
