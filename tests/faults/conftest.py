@@ -1,39 +1,23 @@
 """One stack per broker, on a database that syncs its log to the disk as in production; and stacks of a case's own."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
-from typing import Final
 
-import psycopg
 import pytest
 
-from tests.conftest import ENGINES, empty_place
+from tests.conftest import ENGINES
 from tests.engines import EngineProcess, private_postgres
-from tests.faults.checker import RETRY_BASE_S, Checker
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.links import Environments, LinkedStack, Links
+from tests.faults.ground import DURABLE, Ground
+from tests.faults.links import LinkedStack, Links
 from tests.faults.report import Report
 from tests.faults.sizes import BROKERS, IS_FULL
-from tests.stack import ROOT, Stack
 
 REPORT = pytest.StashKey[Report]()
 
-DURABLE: Final = {"fsync": "on", "full_page_writes": "on"}
-#: Tasks of the load; the retries of its flaky ones shall not take long.
-TASKS: Final = {"TASK_MODULES": "tasks,tests.faults.effects", "RETRY_BASE_S": str(RETRY_BASE_S)}
-
-#: Makes the environments of a case's parts from the URLs of database and broker.
-MakeEnvironments = Callable[[str, str], Environments]
 StartFaulty = Callable[..., FaultyStack]
-
-_NUMBERS: Final = count()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,32 +65,6 @@ def durable_postgres(pytestconfig: pytest.Config, engine_directory: Path) -> Ite
     process.kill()
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """Where services are started: engines, and a directory for what the parts write."""
-
-    config: pytest.Config
-    broker: EngineProcess
-    database: EngineProcess
-    directory: Path
-
-    def start(self, ends: ExitStack, make_environments: MakeEnvironments | None = None) -> FaultyStack:
-        """Start a service in a fresh database and a fresh place at the broker; `ends` ends it."""
-        self.broker.start()
-        self.database.start()
-        name = f"faults_{next(_NUMBERS)}"
-        database_url = _make_database(self.database, name)
-        broker_url = empty_place(self.broker)
-        environments = make_environments(database_url, broker_url) if make_environments else {}
-        effects_log = self.directory / f"{name}.effects"
-        environment = {**TASKS, "EFFECTS_LOG": str(effects_log), **environments.get("", {})}
-        stack = Stack(self.directory / name, database_url, broker_url, environment, environments)
-        self.config.stash[ENGINES].append(stack)  # it has pids, and ends with the run
-        ends.callback(stack.kill)
-        stack.start()
-        return FaultyStack(stack, Checker(database_url, effects_log), self.broker, self.database)
-
-
 @pytest.fixture(scope="package", params=BROKERS)
 def ground(request: pytest.FixtureRequest, durable_postgres: EngineProcess, engine_directory: Path) -> Ground:
     """The engines, with each of the brokers in turn."""
@@ -134,12 +92,3 @@ def linked(ground: Ground) -> Iterator[LinkedStack]:
     with ExitStack() as ends:
         ends.callback(links.close)
         yield LinkedStack(ground.start(ends, links.environments), links)
-
-
-def _make_database(postgres: EngineProcess, name: str) -> str:
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    url = postgres.url.replace("@/postgres?", f"@/{name}?")
-    environment = {**os.environ, "DATABASE_URL": url, "BROKER_URL": "redis://localhost"}
-    subprocess.run([sys.executable, "-m", "core.migrations"], cwd=ROOT, env=environment, check=True, capture_output=True)
-    return url

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import ENGINES
 from tests.engines import EngineProcess, private_postgres, wait_until
-from tests.faults.conftest import DURABLE, Ground
+from tests.faults.ground import DURABLE, Ground
 from tests.faults.report import Report
 
 RATE: Final = 50

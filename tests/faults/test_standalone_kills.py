@@ -13,8 +13,8 @@ import pytest
 from tests.api_client import ApiClient
 from tests.engines import wait_until
 from tests.faults.checker import Checker
-from tests.faults.conftest import TASKS
 from tests.faults.faulty_stack import conclude
+from tests.faults.ground import TASKS
 from tests.faults.load import Load
 from tests.faults.report import Report
 from tests.faults.sizes import size

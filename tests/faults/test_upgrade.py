@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from tests.engines import wait_until
-from tests.faults.conftest import TASKS
 from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import TASKS
 from tests.faults.load import Load
 from tests.faults.previous_code import NoHistoryError, write_previous_code
 from tests.faults.report import Report
