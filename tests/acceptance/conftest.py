@@ -10,7 +10,7 @@ import pytest
 from tests.acceptance.service import Diary, Service
 from tests.conftest import ENGINES, TEMPLATE
 from tests.engines import EngineProcess
-from tests.faults.checker import Checker
+from tests.faults.checker import RETRY_BASE_S, Checker
 from tests.stack import ROOT, Stack
 
 USER_CODE: Final = Path(__file__).with_name("user_code")
@@ -46,7 +46,7 @@ def running_service(
         "PYTHONPATH": f"{USER_CODE}:{ROOT}",
         "TASK_MODULES": "tasks,shop,tests.faults.effects",
         "EFFECTS_LOG": str(effects_log),
-        "RETRY_BASE_S": "0.1",
+        "RETRY_BASE_S": str(RETRY_BASE_S),
     }
     database_url = migrated_postgres.url.replace("@/postgres?", f"@/{name}?")
     stack = Stack(directory, database_url, broker.url, environment, {"scheduler": SCHEDULER})
