@@ -10,10 +10,13 @@ import pytest
 from tests.acceptance.service import Diary, Service
 from tests.conftest import ENGINES, TEMPLATE
 from tests.engines import EngineProcess
-from tests.faults.checker import RETRY_BASE_S, Checker
+from tests.faults.checker import Checker
 from tests.stack import ROOT, Stack
 
 USER_CODE: Final = Path(__file__).with_name("user_code")
+
+#: Six attempts in a few seconds.
+RETRY_BASE_S: Final = 0.1
 
 #: The scheduler counts the losses of dead workers, each worker those of its pool processes. Two of the former are enough
 #: to wait for; the latter keep the default.
@@ -52,7 +55,7 @@ def running_service(
     stack = Stack(directory, database_url, broker.url, environment, {"scheduler": SCHEDULER})
     request.config.stash[ENGINES].append(stack)  # it has pids, and ends with the run
     stack.start()
-    yield Service(stack, broker, migrated_postgres, Checker(database_url, effects_log))
+    yield Service(stack, broker, migrated_postgres, Checker(database_url, effects_log, RETRY_BASE_S))
     stack.kill()
 
 

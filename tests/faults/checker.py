@@ -42,7 +42,7 @@ CROSS JOIN LATERAL (
 
 #: Between two looks at tables that may be long.
 PAUSE_S: Final = 0.05
-#: The parts under test wait at least half of this before the first retry.
+#: The parts under test wait at least half of it before the first retry.
 RETRY_BASE_S: Final = 0.2
 
 
@@ -81,9 +81,10 @@ class Verdict:
 
 
 class Checker:
-    """Reads the database and the effects log of one stack. begin() empties both."""
+    """Reads the database and the effects log of one stack, whose RETRY_BASE_S it knows. begin() empties both."""
 
-    def __init__(self, database_url: str, effects_log: Path) -> None:
+    def __init__(self, database_url: str, effects_log: Path, retry_base_s: float = RETRY_BASE_S) -> None:
+        self._shortest_pause = timedelta(seconds=retry_base_s / 2)
         self._database_url = database_url
         self._effects_log = effects_log
         self._execute(_RECORD_OUTCOMES)
@@ -144,7 +145,7 @@ class Checker:
 
     def judge(self, accepted: Mapping[str, Submission], extra_executions_bound: int) -> Verdict:
         """Compare what was accepted with what was recorded and with what was executed."""
-        rows = {row["task_id"]: row for row in self._rows(_JOBS, pause=timedelta(seconds=RETRY_BASE_S / 2))}
+        rows = {row["task_id"]: row for row in self._rows(_JOBS, pause=self._shortest_pause)}
         executions = Counter(line.split()[0] for line in self._effects_log.read_text().splitlines())
         lost = [task_id for task_id in accepted if task_id not in rows or executions[task_id] == 0]
         stray = [task_id for task_id in executions if task_id not in rows]
