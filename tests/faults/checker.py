@@ -59,6 +59,8 @@ class Verdict:
     extra_executions: int
     extra_executions_bound: int
     duplicate_outcomes: int
+    #: Attempts, told apart by their tokens, that ran more than once.
+    repeated_attempts: int = 0
     #: Seconds from the last disturbance (or from the last acceptance, if that came later) to the last outcome, and to the
     #: first success of an attempt that began after it.
     drained_s: float = 0.0
@@ -67,7 +69,7 @@ class Verdict:
     @property
     def is_good(self) -> bool:
         """Whether every job that was accepted ran when it should, and has the one outcome that it must have."""
-        harm = (self.lost, self.stuck, self.wrong, self.early, self.duplicate_outcomes)
+        harm = (self.lost, self.stuck, self.wrong, self.early, self.duplicate_outcomes, self.repeated_attempts)
         is_bounded = 0 <= self.extra_executions <= self.extra_executions_bound
         return self.finished == self.accepted and not any(harm) and is_bounded
 
@@ -75,7 +77,7 @@ class Verdict:
         return (
             f"accepted {self.accepted}, finished {self.finished}, lost {self.lost}, stuck {self.stuck}, wrong {self.wrong}, "
             f"early {self.early}, extra executions {self.extra_executions} (bound {self.extra_executions_bound}), "
-            f"duplicate outcomes {self.duplicate_outcomes}, "
+            f"duplicate outcomes {self.duplicate_outcomes}, repeated attempts {self.repeated_attempts}, "
             f"drained in {self.drained_s:.1f} s, recovered in {self.recovered_s:.1f} s"
         )
 
@@ -146,7 +148,10 @@ class Checker:
     def judge(self, accepted: Mapping[str, Submission], extra_executions_bound: int) -> Verdict:
         """Compare what was accepted with what was recorded and with what was executed."""
         rows = {row["task_id"]: row for row in self._rows(_JOBS, pause=self._shortest_pause)}
-        executions = Counter(line.split()[0] for line in self._effects_log.read_text().splitlines())
+        lines = Counter(self._effects_log.read_text().splitlines())
+        executions: Counter[str] = Counter()
+        for line, count in lines.items():
+            executions[line.split()[0]] += count
         lost = [task_id for task_id in accepted if task_id not in rows or executions[task_id] == 0]
         stray = [task_id for task_id in executions if task_id not in rows]
         wrong = [row for row in rows.values() if not _is_right(row, accepted.get(row["task_id"]))] + stray
@@ -160,12 +165,8 @@ class Checker:
             extra_executions=sum(executions[task_id] - _expected_executions(row["task"]) for task_id, row in rows.items()),
             extra_executions_bound=extra_executions_bound,
             duplicate_outcomes=sum(max(0, row["outcomes"] - 1) for row in rows.values()),
+            repeated_attempts=sum(count > 1 for count in lines.values()),
         )
-
-    def repeated_attempts(self) -> list[str]:
-        """Return the lines of the effects log that are there twice: an attempt that ran more than once."""
-        counts = Counter(self._effects_log.read_text().splitlines())
-        return [line for line, count in counts.items() if count > 1]
 
     def jobs_with_key(self) -> Counter[str]:
         """Return how many jobs each idempotency key has made."""

@@ -56,36 +56,34 @@ class FaultyStack:
     def conclude(
         self, load: Load, disturbed_at: float, extra_executions_bound: int, limit_s: float | None = None
     ) -> Verdict:
-        """Wait for the end of all jobs and judge; disturbed_at is the time.time() at which the last disturbance was over.
-
-        limit_s: what the case may take from here on, beyond what its own work takes.
-        """
-        load.wait_accepted(limit_s=drain_limit_s(load.size))
-        verdict = self.judge(load.accepted, disturbed_at, extra_executions_bound, limit_s)
-        keys = self.checker.jobs_with_key()
-        assert set(keys) == load.keys
-        assert set(keys.values()) <= {1}
-        return verdict
-
-    def judge(
-        self,
-        accepted: Mapping[str, Submission],
-        disturbed_at: float,
-        extra_executions_bound: int,
-        limit_s: float | None = None,
-    ) -> Verdict:
-        """Wait for the end of all jobs and judge, when all have been accepted. Otherwise as conclude()."""
-        return conclude(self.checker, accepted, disturbed_at, extra_executions_bound, limit_s)
+        """Wait for the end of all jobs and judge; see conclude()."""
+        return conclude(self.checker, load, disturbed_at, extra_executions_bound, limit_s)
 
 
 def conclude(
+    checker: Checker, load: Load, disturbed_at: float, extra_executions_bound: int, limit_s: float | None = None
+) -> Verdict:
+    """Wait for the end of all jobs and judge; disturbed_at is the time.time() at which the last disturbance was over.
+
+    limit_s: what the case may take from here on, beyond what its own work takes. Raises AssertionError for a key that has
+    made no job, or two.
+    """
+    load.wait_accepted(limit_s=drain_limit_s(load.size))
+    verdict = judge(checker, load.accepted, disturbed_at, extra_executions_bound, limit_s)
+    keys = checker.jobs_with_key()
+    assert set(keys) == load.keys
+    assert set(keys.values()) <= {1}
+    return verdict
+
+
+def judge(
     checker: Checker,
     accepted: Mapping[str, Submission],
     disturbed_at: float,
     extra_executions_bound: int,
     limit_s: float | None = None,
 ) -> Verdict:
-    """Wait for the end of all jobs and judge, when all have been accepted. Otherwise as FaultyStack.conclude()."""
+    """Wait for the end of all jobs and judge, when all have been accepted. Otherwise as conclude()."""
     submitted_at = time.time()
     limit_s = limit_s or drain_limit_s(len(accepted))
     recovered_s = checker.recovery_s(disturbed_at, limit_s)

@@ -63,7 +63,7 @@ def bench(database_url: str, tmp_path: Path) -> Bench:
 
 
 def _harm(verdict: Verdict) -> dict[str, int]:
-    names = ("lost", "stuck", "wrong", "early", "extra_executions", "duplicate_outcomes")
+    names = ("lost", "stuck", "wrong", "early", "extra_executions", "duplicate_outcomes", "repeated_attempts")
     return {name: getattr(verdict, name) for name in names if getattr(verdict, name)}
 
 
@@ -71,7 +71,6 @@ def test_no_harm_is_seen_where_none_is(bench: Bench) -> None:
     bench.run(bench.accept(3), "9")
     assert _harm(bench.judge()) == {}
     assert (bench.judge().accepted, bench.judge().finished) == (1, 1)
-    assert bench.checker.repeated_attempts() == []
 
 
 def test_job_without_a_row_is_lost(bench: Bench) -> None:
@@ -130,11 +129,12 @@ def test_second_execution_is_extra(bench: Bench) -> None:
     assert _harm(bench.judge()) == {"extra_executions": 1}
 
 
-def test_attempt_that_ran_twice_is_named(bench: Bench) -> None:
+def test_attempt_that_ran_twice_is_repeated(bench: Bench) -> None:
     task_id, token = bench.accept(3), uuid4()
     bench.execute(task_id, token)
     bench.execute(task_id, token)
-    assert bench.checker.repeated_attempts() == [f"{task_id} {token}"]
+    assert bench.judge().repeated_attempts == 1
+    assert not bench.judge().is_good
 
 
 def test_outcome_that_is_written_over_is_a_duplicate(bench: Bench) -> None:

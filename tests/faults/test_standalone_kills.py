@@ -50,8 +50,7 @@ def test_killed_parts_of_a_standalone_run(tmp_path: Path, report: Report) -> Non
             if number % (KILLS // VALKEY_KILLS) == 0:
                 _kill(run, "valkey-server")
         disturbed_at = time.time()
-        load.wait_accepted(limit_s=120)
-        verdict = conclude(checker, load.accepted, disturbed_at, worker_kills)
+        verdict = conclude(checker, load, disturbed_at, worker_kills)
         load.close()
         assert run.stop() == 0
     report.add(

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.faulty_stack import FaultyStack, judge
 from tests.faults.load import submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import size
@@ -21,7 +21,7 @@ LONG_JOB_S: Final = size(9, 120)
 def test_no_job_is_lost_or_run_twice(faulty: FaultyStack, report: Report) -> None:
     faulty.begin()
     accepted = submit_in_batches(faulty.stack.client, "undisturbed", JOBS)
-    verdict = faulty.judge(accepted, time.time(), extra_executions_bound=0)
+    verdict = judge(faulty.checker, accepted, time.time(), extra_executions_bound=0)
     report.add("none", faulty.broker.engine.name, verdict)
     assert verdict.accepted == JOBS
     assert verdict.is_good, verdict
