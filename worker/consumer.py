@@ -39,6 +39,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     #: Without the Events step, nobody sets it.
     event_dispatcher = None
 
+    _is_broker_lost = False
+
     class Blueprint(bootsteps.Blueprint):  # type: ignore[misc]
         """The steps from the connection to the loop."""
 
@@ -55,34 +57,37 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         super().register_with_event_loop(hub)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection when it stands, however long that takes; say once that the broker is away.
+        """Return the connection when it stands, however long that takes.
 
         A broker that refuses our name and password is away, too: they may be about to be renewed.
         """
-        errors: list[str] = []
+        tries = 0
 
-        def tell(error: Exception, _pause_s: float) -> None:
-            if not errors:
-                log.warning(Event.BROKER_LOST, broker=conn.as_uri(), error=str(error), retry_s=RECONNECT_S)
-            errors.append(str(error))
+        def note(error: Exception, _pause_s: float) -> None:
+            nonlocal tries
+            tries += 1
+            self.on_connection_error_after_connected(error)
 
         while True:
             try:
                 conn.ensure_connection(
-                    tell, interval_start=RECONNECT_S, interval_step=0, interval_max=RECONNECT_S, callback=maybe_shutdown
+                    note, interval_start=RECONNECT_S, interval_step=0, interval_max=RECONNECT_S, callback=maybe_shutdown
                 )
                 break
             except AccessRefused as error:
-                tell(error, RECONNECT_S)
+                note(error, RECONNECT_S)
                 time.sleep(RECONNECT_S)
                 maybe_shutdown()
-        if errors:
-            log.info(Event.BROKER_RESTORED, broker=conn.as_uri(), tries=len(errors))
+        if self._is_broker_lost:
+            self._is_broker_lost = False
+            log.info(Event.BROKER_RESTORED, broker=conn.as_uri(), tries=tries)
         return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say that the connection is lost; Celery would add nine lines about its next version."""
-        log.warning(Event.BROKER_LOST, error=repr(exc))
+        """Say once that the broker is away; Celery would add nine lines about its next version."""
+        if not self._is_broker_lost:
+            self._is_broker_lost = True
+            log.warning(Event.BROKER_LOST, error=str(exc) or repr(exc), retry_s=RECONNECT_S)
 
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""

@@ -46,7 +46,18 @@ def test_broker_that_is_there_is_not_spoken_of() -> None:
     assert logs == []
 
 
-def test_lost_connection_is_one_line() -> None:
+def test_lost_connection_is_one_line_and_so_is_the_next_one() -> None:
+    worker = Consumer.__new__(Consumer)
     with capture_logs() as logs:
-        Consumer.__new__(Consumer).on_connection_error_after_connected(ConnectionResetError(104, "reset"))
-    assert [line["event"] for line in logs] == ["broker.lost"]
+        worker.on_connection_error_after_connected(ConnectionResetError(104, "reset"))
+        assert [line["event"] for line in logs] == ["broker.lost"]
+        worker.ensure_connected(RefusingConnection(refusals=2))
+    assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
+
+
+def test_connection_that_is_back_at_once_is_said_to_be_back() -> None:
+    worker = Consumer.__new__(Consumer)
+    with capture_logs() as logs:
+        worker.on_connection_error_after_connected(ConnectionResetError(104, "reset"))
+        worker.ensure_connected(RefusingConnection(refusals=0))
+    assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
