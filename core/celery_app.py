@@ -1,11 +1,12 @@
 """The Celery app that registry, scheduler and worker share: names, limits, queues. It opens no connection."""
 
-from socket import TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_USER_TIMEOUT
+import socket
 from typing import Any, Final
 
 from celery import Celery
 from celery.result import AsyncResult
 
+from core import keepalive
 from core.errors import TaskDefinitionError
 from core.queues import DEFAULT_QUEUE, broker_queue, broker_queue_name
 from core.settings import Settings
@@ -114,9 +115,14 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
     return {
         # kombu gives a message that is held longer to a second worker. Recovery is the rescue's work, not the broker's.
         "visibility_timeout": int(settings.time_limit_s + settings.drain_s) + 3600,
-        # A worker waits for messages without a word: only the kernel notices that the broker is gone, within some 5 s.
+        # A worker waits for messages without a word: only the kernel notices that the broker is gone.
         "socket_keepalive": True,
-        "socket_keepalive_options": {TCP_KEEPIDLE: 2, TCP_KEEPINTVL: 1, TCP_KEEPCNT: 3, TCP_USER_TIMEOUT: 5000},
+        "socket_keepalive_options": {
+            socket.TCP_KEEPIDLE: keepalive.IDLE_S,
+            socket.TCP_KEEPINTVL: keepalive.INTERVAL_S,
+            socket.TCP_KEEPCNT: keepalive.COUNT,
+            socket.TCP_USER_TIMEOUT: keepalive.USER_TIMEOUT_MS,
+        },
         "socket_connect_timeout": 5,
         "health_check_interval": 10,
     }

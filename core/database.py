@@ -7,6 +7,7 @@ import psycopg
 from psycopg import AsyncConnection, Connection
 from psycopg.rows import TupleRow
 
+from core import keepalive
 from core.settings import Settings
 
 #: What a statement raises when the database is away, going away, full, or not answering.
@@ -24,10 +25,10 @@ def connection_options(application_name: str, statement_timeout_s: float, sessio
     return {
         "application_name": application_name,
         "connect_timeout": CONNECT_TIMEOUT_S,
-        "keepalives_idle": 2,
-        "keepalives_interval": 1,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 5000,
+        "keepalives_idle": keepalive.IDLE_S,
+        "keepalives_interval": keepalive.INTERVAL_S,
+        "keepalives_count": keepalive.COUNT,
+        "tcp_user_timeout": keepalive.USER_TIMEOUT_MS,
         "options": f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} -c timezone=UTC"
         " -c idle_in_transaction_session_timeout=30000" + "".join(f" -c {setting}" for setting in session),
     }

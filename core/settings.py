@@ -14,7 +14,6 @@ from core.errors import ConfigurationError
 #: Settings that carry a password. NAME_FILE may name a file with the value instead, as containers hand out secrets.
 FROM_FILE: Final = ("DATABASE_URL", "BROKER_URL")
 
-
 #: What a worker's process takes before its first attempt is half of it, and more with what the tasks import.
 LEAST_MEMORY_MIB: Final = 128
 

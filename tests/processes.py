@@ -1,6 +1,7 @@
-"""Who descends from whom, read from /proc: for leak checks and for killing all of something at once."""
+"""Processes, read from /proc: who descends from whom, for leak checks and for killing; and what each of them takes."""
 
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,3 +42,13 @@ def _state(pid: int) -> str:
         # the command's name, in parentheses, may hold anything
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     return ""
+
+
+def resident_mib(pid: int) -> int:
+    """Return the memory that a process has, with what it shares: the second number of statm, in pages; see proc(5)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() // 2**20
+
+
+def open_files(pid: int) -> int:
+    """Return how many descriptors a process has open."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))

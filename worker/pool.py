@@ -30,7 +30,6 @@ REFILL_PAUSE_S: Final = 1.0
 #: While the running calls end, this often the broker hears from the worker.
 STOPPING_INTERVAL_S: Final = 1.0
 
-
 log = structlog.get_logger()
 
 

@@ -15,7 +15,7 @@ class BrokerUnavailableError(TaskServiceError):
 
 
 class BrokerBlockedError(BrokerUnavailableError):
-    """The broker takes no messages for now (an alarm for memory or disk). The publisher stays good: try again with it.
+    """The broker takes no messages until an alarm for memory or disk is over. The publisher stays good: try again with it.
 
     A new connection would lead to another batch in the blocked socket's buffer, and each is published when the alarm ends.
     """

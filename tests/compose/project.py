@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +85,7 @@ class Project:
 
     def wait_until_healthy(self) -> None:
         """Return when every service is, and the api says that the whole is ready."""
-        wait_until(self._is_healthy, HEALTH_LIMIT_S, "every service is healthy")
+        wait_until(self._is_healthy, HEALTH_LIMIT_S, "every service is healthy", pause_s=0.3)  # a look starts two programs
         wait_until(self.client.is_ready, HEALTH_LIMIT_S, "the api is ready")
 
     def remove(self) -> None:
@@ -102,7 +101,6 @@ class Project:
         return size, size - base_size
 
     def _is_healthy(self) -> bool:
-        time.sleep(0.3)  # each look starts two programs
         containers = self.containers(*SERVICES, *ONE_SHOTS)
         counts = {service: sum(found.service == service for found in containers) for service in SERVICES}
         return counts == SERVICES and all(container.is_healthy for container in containers)

@@ -1,11 +1,26 @@
-"""The scheduler's duties on fresh engines."""
+"""The scheduler's duties, and a worker, on fresh engines."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from core.settings import Settings
 from tests.contract.scheduler_rig import SchedulerRig
+from tests.contract.worker_rig import WorkerRig
+
+
+@pytest.fixture
+def rig(settings: Settings) -> Iterator[WorkerRig]:
+    rig = WorkerRig(settings)
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """A file that a task touches."""
+    return tmp_path / "mark"
 
 
 @pytest.fixture

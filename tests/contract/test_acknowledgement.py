@@ -13,23 +13,9 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from core.settings import Settings
 from tests.contract.worker_rig import WorkerRig, wait_for
 from tests.processes import children_of, descendants_of, is_zombie
 from tests.tcp_proxy import TcpProxy
-
-
-@pytest.fixture
-def rig(settings: Settings) -> Iterator[WorkerRig]:
-    rig = WorkerRig(settings)
-    yield rig
-    rig.close()
-
-
-@pytest.fixture
-def mark(tmp_path: Path) -> Path:
-    return tmp_path / "mark"
-
 
 ENDINGS = [
     ("tasks.add", {"x": 2, "y": 3}, "SUCCESS", None, ["SUCCESS"]),

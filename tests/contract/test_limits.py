@@ -1,28 +1,15 @@
 """What ends an attempt that would not end by itself, and what is left of its worker: the next job runs, on both brokers."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from core.settings import LEAST_MEMORY_MIB, Settings
+from core.settings import LEAST_MEMORY_MIB
 from tests.contract.worker_rig import WorkerRig, wait_for
 from tests.processes import children_of, descendants_of, is_zombie
 
 LIMIT_MIB = 2 * LEAST_MEMORY_MIB
-
-
-@pytest.fixture
-def rig(settings: Settings) -> Iterator[WorkerRig]:
-    rig = WorkerRig(settings)
-    yield rig
-    rig.close()
-
-
-@pytest.fixture
-def mark(tmp_path: Path) -> Path:
-    return tmp_path / "mark"
 
 
 MEMORY_ENDINGS = [

@@ -1,6 +1,6 @@
 """One stack per broker, on a database that syncs its log to the disk as in production; and stacks of a case's own."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -10,14 +10,12 @@ import pytest
 from tests.conftest import ENGINES
 from tests.engines import EngineProcess, private_postgres
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.ground import DURABLE, Ground
+from tests.faults.ground import DURABLE, Ground, StartFaulty
 from tests.faults.links import LinkedStack, Links
 from tests.faults.report import Report
 from tests.faults.sizes import BROKERS, IS_FULL
 
 REPORT = pytest.StashKey[Report]()
-
-StartFaulty = Callable[..., FaultyStack]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

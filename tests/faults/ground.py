@@ -27,6 +27,8 @@ TASKS: Final = {"TASK_MODULES": "tasks,tests.faults.effects", "RETRY_BASE_S": st
 
 #: Makes the environments of a case's parts from the URLs of database and broker.
 MakeEnvironments = Callable[[str, str], Environments]
+#: Starts a service of a case's own; takes what makes its environments, or nothing.
+StartFaulty = Callable[..., FaultyStack]
 
 _NUMBERS: Final = count()
 

@@ -74,6 +74,11 @@ class Load:
         if rate is not None:
             self.release_at(rate)
 
+    @property
+    def refusals_text(self) -> str:
+        """What was not accepted, by its answer: 25 x 503."""
+        return ", ".join(f"{count} x {answer}" for answer, count in self.refusals.items())
+
     def release(self, share: float = 1.0) -> None:
         """Let the clients submit this share of all jobs."""
         count = int(self.size * share) - self._released

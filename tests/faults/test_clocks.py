@@ -1,7 +1,7 @@
 """The clock of one part steps by an hour. Only the database's clock says when a job is due."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import StartFaulty
 from tests.faults.links import Environments
 from tests.faults.load import DELAYED_MIX
 from tests.faults.report import Report
@@ -57,7 +58,7 @@ def clocks(tmp_path: Path) -> Clocks:
 
 
 @on_each_broker(short="valkey")
-def test_clock_of_one_part_steps(start_faulty: Callable[..., FaultyStack], clocks: Clocks, report: Report) -> None:
+def test_clock_of_one_part_steps(start_faulty: StartFaulty, clocks: Clocks, report: Report) -> None:
     faulty = start_faulty(clocks.environments)
     # small: each part once, half of them forwards
     cases = [(part, step) for part in PARTS for step in STEPS] if IS_FULL else list(zip(PARTS, STEPS * 2, strict=False))

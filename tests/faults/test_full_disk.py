@@ -43,7 +43,7 @@ def test_full_disk_of_the_database(ground: Ground, engine_directory: Path, repor
             f"disk of the database full for {FULL_S} s under {RATE} jobs/s",
             faulty.broker.engine.name,
             verdict,
-            refusals=", ".join(f"{count} x {status}" for status, count in load.refusals.items()),
+            refusals=load.refusals_text,
             slowest_answer=f"{load.slowest_s:.2f} s",
         )
         assert verdict.is_good, verdict

@@ -4,7 +4,6 @@ The full form is a crowd of 2,000 idle connections and 50 of each other kind for
 """
 
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
@@ -16,6 +15,7 @@ from tests.faults.good_client import GoodClient
 from tests.faults.hostile_clients import Crowd, HostileClients, Targets
 from tests.faults.report import Report
 from tests.faults.sizes import IS_FULL
+from tests.processes import open_files, resident_mib
 from tests.stack import Stack
 
 CROWD = Crowd(idle=2000, others=50) if IS_FULL else Crowd(idle=200, others=20)
@@ -81,12 +81,13 @@ def _errors(stack: Stack) -> int:
 
 
 def _files(stack: Stack) -> int:
-    return len(list(Path(f"/proc/{stack.api.pid}/fd").iterdir()))
+    assert stack.api.pid is not None
+    return open_files(stack.api.pid)
 
 
 def _memory_mib(stack: Stack) -> int:
-    lines = Path(f"/proc/{stack.api.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmRSS:"))
+    assert stack.api.pid is not None
+    return resident_mib(stack.api.pid)
 
 
 def _is_nobody_looking(stack: Stack) -> bool:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from tests.engines import wait_until
 from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import StartFaulty
 from tests.faults.links import Environments
 from tests.faults.report import Report
 from tests.faults.sizes import on_each_broker, size
@@ -42,9 +43,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @on_each_broker(short="rabbitmq")
-def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(
-    start_faulty: Callable[..., FaultyStack], report: Report
-) -> None:
+def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(start_faulty: StartFaulty, report: Report) -> None:
     ill = start_faulty(_environments)
     killers = {"ill.kills_its_process": PROCESS_KILLERS, "ill.kills_its_worker": WORKER_KILLERS}
     begun_at = time.monotonic()
@@ -66,7 +65,7 @@ def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(
 
 @on_each_broker(short="valkey")
 def test_limits_end_what_leaks_hangs_or_ignores_signals_and_the_pool_stays_whole(
-    start_faulty: Callable[..., FaultyStack], report: Report
+    start_faulty: StartFaulty, report: Report
 ) -> None:
     ill = start_faulty(_environments)
     parents = [worker.pid for worker in ill.stack.workers]

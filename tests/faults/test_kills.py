@@ -2,12 +2,12 @@
 
 import itertools
 import time
-from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import StartFaulty
 from tests.faults.links import LinkedStack
 from tests.faults.report import Report
 from tests.faults.sizes import on_each_broker, size
@@ -97,7 +97,7 @@ def test_scheduler_killed_between_publishing_and_marking(linked: LinkedStack, re
 
 
 @on_each_broker(short="valkey")
-def test_two_schedulers_killed_in_turn(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
+def test_two_schedulers_killed_in_turn(start_faulty: StartFaulty, report: Report) -> None:
     kills, jobs = size(3, 20), size(150, 5_000)
     faulty = start_faulty()
     standby = faulty.stack.add_standby()
@@ -128,7 +128,7 @@ def test_killed_database(faulty: FaultyStack, report: Report) -> None:
         f"{kills} x kill -9 of the database",
         faulty.broker.engine.name,
         verdict,
-        refusals=", ".join(f"{count} x {status}" for status, count in load.refusals.items()),
+        refusals=load.refusals_text,
         slowest_answer=f"{load.slowest_s:.2f} s",
     )
     assert verdict.is_good, verdict

@@ -1,12 +1,11 @@
 """More workers, fewer workers, and a restart of every part in turn: nobody who waits for a job notices."""
 
 import time
-from collections.abc import Callable
 from typing import Final
 
 import pytest
 
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import StartFaulty
 from tests.faults.report import Report
 from tests.faults.sizes import on_each_broker, size
 from tests.stack import STOP_LIMIT_S, WORKERS
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.timeout(size(180, 900))
 
 
 @on_each_broker(short="rabbitmq")
-def test_scaling_and_a_rolling_restart(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
+def test_scaling_and_a_rolling_restart(start_faulty: StartFaulty, report: Report) -> None:
     faulty = start_faulty()
     stack = faulty.stack
     with faulty.load("scaling", JOBS) as load:

@@ -2,16 +2,16 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 import pytest
 
 from tests.faults.faulty_stack import FaultyStack
+from tests.faults.ground import StartFaulty
 from tests.faults.report import Report
-from tests.processes import descendants_of
+from tests.processes import descendants_of, open_files, resident_mib
 
 RATE: Final = 30
 DURATION_S: Final = 1_200
@@ -33,7 +33,7 @@ Sample = dict[str, float]
 pytestmark = [pytest.mark.full_only, pytest.mark.timeout(DURATION_S + 300)]
 
 
-def test_nothing_grows(start_faulty: Callable[..., FaultyStack], report: Report) -> None:
+def test_nothing_grows(start_faulty: StartFaulty, report: Report) -> None:
     faulty = start_faulty(lambda _database_url, _broker_url: {"": ENVIRONMENT})
     samples: list[Sample] = []
     with faulty.load("soak", RATE * DURATION_S, rate=RATE) as load:
@@ -75,8 +75,8 @@ def _sample(faulty: FaultyStack) -> Sample:
     for part in faulty.stack.parts:
         assert part.pid is not None
         pids = [part.pid, *descendants_of(part.pid)]
-        sample[f"memory of {part.name} (MiB)"] = sum(_resident_mib(pid) for pid in pids)
-        sample[f"descriptors of {part.name}"] = float(sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in pids))
+        sample[f"memory of {part.name} (MiB)"] = float(sum(map(resident_mib, pids)))
+        sample[f"descriptors of {part.name}"] = float(sum(map(open_files, pids)))
     with psycopg.connect(faulty.stack.database_url, autocommit=True) as connection:
         live_mib, tables_mib, connections = connection.execute(_TABLES).fetchall()[0]
     return {
@@ -86,8 +86,3 @@ def _sample(faulty: FaultyStack) -> Sample:
         "connections to the database": float(connections),
         "messages that wait": float(faulty.messages_ready()),
     }
-
-
-def _resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * 4096 / 1048576

@@ -13,7 +13,7 @@ import pytest
 
 from tests.engines import wait_until
 from tests.faults.faulty_stack import FaultyStack
-from tests.faults.ground import TASKS
+from tests.faults.ground import TASKS, StartFaulty
 from tests.faults.load import Load
 from tests.faults.previous_code import NoHistoryError, write_previous_code
 from tests.faults.report import Report
@@ -46,7 +46,7 @@ def old_code(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 @on_each_broker(short="rabbitmq")
 def test_rolling_upgrade_loses_nothing(
-    start_faulty: Callable[..., FaultyStack], old_code: tuple[Path, str], tmp_path: Path, report: Report
+    start_faulty: StartFaulty, old_code: tuple[Path, str], tmp_path: Path, report: Report
 ) -> None:
     code, commit = old_code
     faulty = start_faulty(lambda _database, _broker: {"": {"PYTHONPATH": f"{code}:{ROOT}"}})

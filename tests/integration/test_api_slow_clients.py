@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
 import pytest
 import requests
@@ -15,6 +14,7 @@ import requests
 from tests.api_rig import ADD, RunningApi, read_response, request_bytes, wait_until
 from tests.integration.conftest import StartApi
 from tests.integration.test_api_process import end, running
+from tests.processes import open_files
 
 JSON = "Content-Type: application/json"
 SUBMISSION = request_bytes("POST", "/add", JSON, body=json.dumps(ADD).encode())
@@ -43,10 +43,6 @@ def read_answers(client: socket.socket) -> bytes:
 
 def connection_count(api: RunningApi) -> int:
     return len(api.server.server_state.connections)
-
-
-def file_count(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def port_of(url: str) -> int:
@@ -250,7 +246,7 @@ def test_connections_that_are_being_answered_do_not_make_room(start_api: StartAp
 def test_lack_of_files_ends_nothing(database_url: str) -> None:
     with running(database_url) as (process, url), requests.Session() as good, ExitStack() as stack:
         assert good.post(f"{url}/add", json=ADD, timeout=5).status_code == 202
-        count = file_count(process.pid)
+        count = open_files(process.pid)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (count + 5, count + 5))
         crowd = [stack.enter_context(connected(port_of(url))) for _ in range(50)]
         assert good.post(f"{url}/add", json=ADD, timeout=5).status_code == 202
@@ -280,12 +276,12 @@ def test_crowd_is_logged_once(database_url: str) -> None:
     assert "limit=20" in log
 
 
-def settled_file_count(pid: int) -> int:
+def settled_open_files(pid: int) -> int:
     """Return how many files a process has open when those of the requests before are closed."""
-    count = file_count(pid)
+    count = open_files(pid)
     while True:
         time.sleep(0.3)
-        before, count = count, file_count(pid)
+        before, count = count, open_files(pid)
         if before == count:
             return count
 
@@ -294,7 +290,7 @@ def test_slow_clients_do_not_hold_up_the_end(database_url: str) -> None:
     with running(database_url) as (process, url), ExitStack() as stack:
         large = requests.post(f"{url}/upper_case", json={"text": LARGE_TEXT}, timeout=5).json()["task_id"]
         task_id = requests.post(url + NONE_DUE, json=ADD, timeout=5).json()["task_id"]
-        before = settled_file_count(process.pid)
+        before = settled_open_files(process.pid)
         for sent in (
             b"",
             SUBMISSION[:10],
@@ -304,7 +300,7 @@ def test_slow_clients_do_not_hold_up_the_end(database_url: str) -> None:
             request_bytes("GET", f"/jobs/{task_id}/events"),
         ):
             stack.enter_context(connected(port_of(url), receive_buffer_bytes=4096)).sendall(sent)
-        wait_until(lambda: file_count(process.pid) >= before + 6, "all are connected")
+        wait_until(lambda: open_files(process.pid) >= before + 6, "all are connected")
         time.sleep(0.3)  # and their requests are there
         began = time.monotonic()
         code, log = end(process, signal.SIGTERM)

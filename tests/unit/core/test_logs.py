@@ -33,7 +33,7 @@ def test_traceback_in_json_holds_no_local_variables(settings: Settings, capsys: 
     try:
         fail(settings.database_url)
     except OSError:
-        logging.getLogger("some.library").exception("it failed")
+        logging.getLogger("some.package").exception("it failed")
     text = capsys.readouterr().err
     assert json.loads(text)["exception"][0]["exc_value"] == "cannot connect"
     assert "kept-to-ourselves" not in text

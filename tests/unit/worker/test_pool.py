@@ -19,7 +19,7 @@ from celery import signals
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
-from tests.processes import is_zombie
+from tests.processes import is_zombie, resident_mib
 from worker.memory_watch import MemoryLimitExceeded, MemoryWatch
 from worker.outcome import exception_json
 from worker.pool import MAX_STILLBIRTHS, TaskPool
@@ -185,17 +185,12 @@ def leak(mib: int) -> int:
     return os.getpid()
 
 
-def resident_mib() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // MIB
-
-
 @pytest.fixture
 def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
     """A pool whose processes may take ROOM_MIB more than they have at rest, and are looked at often."""
     monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
     monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", 0.05)
-    rig = Rig(1, memory_limit_mib=resident_mib() + ROOM_MIB)
+    rig = Rig(1, memory_limit_mib=resident_mib(os.getpid()) + ROOM_MIB)
     yield rig
     rig.pool.terminate()
 
@@ -311,8 +306,8 @@ def test_stop_waits_for_what_runs_and_leaves_no_process(rig: Rig) -> None:
         os.kill(ending.pid, 0)
 
 
-def test_process_says_good_bye_with_celerys_signal(rig: Rig, tmp_path: Path) -> None:
-    path = tmp_path / "good-bye"
+def restart_saying_good_bye(rig: Rig, path: Path) -> None:
+    """Start processes that write their pid and exit code to path when Celery's signal says that they end."""
 
     def say_good_bye(pid: int, exitcode: int, **_: Any) -> None:
         path.write_text(f"{pid} {exitcode}")
@@ -322,6 +317,11 @@ def test_process_says_good_bye_with_celerys_signal(rig: Rig, tmp_path: Path) -> 
         rig.restart()
     finally:
         signals.worker_process_shutdown.disconnect(say_good_bye)
+
+
+def test_process_says_good_bye_with_celerys_signal(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "good-bye"
+    restart_saying_good_bye(rig, path)
     ending = rig.apply(os.getpid)
     rig.run(ending)
     rig.pool.stop()
@@ -519,7 +519,7 @@ def test_slow_leak_costs_processes_and_no_call(tight: Rig) -> None:
 def test_leak_of_many_short_calls_is_seen_between_two_of_them(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", LIMIT_S)
     monkeypatch.setattr("worker.memory_watch.REST_INTERVAL_S", 0.0)
-    rig.app.settings.memory_limit_mib = resident_mib() + ROOM_MIB
+    rig.app.settings.memory_limit_mib = resident_mib(os.getpid()) + ROOM_MIB
     rig.restart()
     endings = [rig.apply(leak, ROOM_MIB // 5) for _ in range(10)]
     rig.run(*endings)
@@ -529,15 +529,7 @@ def test_leak_of_many_short_calls_is_seen_between_two_of_them(rig: Rig, monkeypa
 
 def test_retired_process_says_good_bye(tight: Rig, tmp_path: Path) -> None:
     path = tmp_path / "good-bye"
-
-    def say_good_bye(pid: int, exitcode: int, **_: Any) -> None:
-        path.write_text(f"{pid} {exitcode}")
-
-    signals.worker_process_shutdown.connect(say_good_bye)
-    try:
-        tight.restart()
-    finally:
-        signals.worker_process_shutdown.disconnect(say_good_bye)
+    restart_saying_good_bye(tight, path)
     leaky = tight.apply(leak, ROOM_MIB * 3 // 4)
     tight.run(leaky)
     (slot,) = tight.pool._slots
