@@ -120,13 +120,13 @@ class Contestant(ABC):
             raise ValueError(f"no task_id for job {job.index}")
         return task_id
 
+    @abstractmethod
     def count_finished(self) -> int:
         """Return how many jobs since the last clear() have an outcome that a client can read. Called often: it is cheap."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """Return the result of each job, straight from the store; None where it has none or has failed."""
-        raise NotImplementedError
 
     def status(self, task_id: str) -> bytes:
         """Return the bytes of the request that asks for one job."""
@@ -141,18 +141,6 @@ class Contestant(ABC):
         """Return the request by which a client waits for the end of one job: one that lasts until then, or a poll."""
         return self.status(task_id)
 
-    def batch_submission(self, jobs: Sequence[Sum]) -> bytes:
-        """Return the bytes of the request that submits all these jobs; only ours is asked for it."""
-        raise NotImplementedError
-
-    def urgent_submission(self, job: Sum) -> bytes:
-        """Return the bytes of the request that submits the job before all others that wait."""
-        return self.submission(job)
-
-    def fill(self, finished: int, queued: int) -> None:
-        """Put so many jobs into an empty store; only ours is asked for it."""
-        raise NotImplementedError
-
     def clear(self) -> None:
         """Forget all jobs; no request is under way."""
         return
@@ -164,6 +152,26 @@ class Contestant(ABC):
     def open_queue(self) -> BrokerQueue | None:
         """Return the queue that carries its jobs."""
         return BrokerQueue(self.engines.rabbitmq_url, self.queue_name) if self.queue_name else None
+
+    def uvicorn(self, port: int, application: str = "api:app") -> list[str]:
+        """Return the command line of one process of uvicorn, the same for all."""
+        return [str(self.python), "-m", "uvicorn", application, "--port", str(port), *UVICORN_OPTIONS]
+
+
+class Batching(Contestant):
+    """What only our own stack is asked for."""
+
+    @abstractmethod
+    def batch_submission(self, jobs: Sequence[Sum]) -> bytes:
+        """Return the bytes of the request that submits all these jobs."""
+
+    @abstractmethod
+    def urgent_submission(self, job: Sum) -> bytes:
+        """Return the bytes of the request that submits the job before all others that wait."""
+
+    @abstractmethod
+    def fill(self, finished: int, queued: int) -> None:
+        """Put so many jobs into an empty store."""
 
 
 def adapter_of(name: str) -> type[Contestant]:

@@ -31,7 +31,7 @@ def states(stack: Stack, duration_s: float, finished: tuple[int, ...], queued: i
 
 def _measure_finished(stack: Stack, duration_s: float, count: int) -> Pair:
     _empty(stack)
-    stack.contestant.fill(count, 0)
+    stack.batching.fill(count, 0)
     trips = trips_on_top(stack, duration_s, stack.contestant.submission)
     stack.pause_workers()
     try:
@@ -46,12 +46,12 @@ def _measure_queued(stack: Stack, duration_s: float, count: int) -> Pair:
     _empty(stack)
     stack.pause_workers()
     try:
-        stack.contestant.fill(0, count)
+        stack.batching.fill(0, count)
         time.sleep(_QUIET_S)
         submissions = submit_on_top(stack, duration_s, CONNECTIONS, Sink(None))
     finally:
         stack.resume_workers()
-    trips = trips_on_top(stack, duration_s, stack.contestant.urgent_submission)
+    trips = trips_on_top(stack, duration_s, stack.batching.urgent_submission)
     _empty(stack)
     return submissions, trips
 

@@ -64,7 +64,7 @@ def publish_batches(count: int, size: int) -> Measure:
     def measure(stack: Stack) -> Sample:
         stack.clear()
         batches = [range(at, at + size) for at in range(0, count, size)]
-        requests = [stack.contestant.batch_submission(list(map(Sum, batch))) for batch in batches]
+        requests = [stack.batching.batch_submission(list(map(Sum, batch))) for batch in batches]
         window = Window(stack)
         with Sink(stack.queue, interval_s=0.02) as sink:
             result = stack.send_requests(requests, BATCH_CONNECTIONS)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from benchmarks.contestant import UVICORN_OPTIONS, Command, Sum
+from benchmarks.contestant import Command, Sum
 from benchmarks.contestants.tutorial import adapter as tutorial
 from benchmarks.load import get, post
 
@@ -16,8 +16,7 @@ class Adapter(tutorial.Adapter):
 
     def api(self, port: int) -> Sequence[Command]:
         """One process of uvicorn; its routes run in the thread pool."""
-        uvicorn = [str(self.python), "-m", "uvicorn", "tasks:app", "--port", str(port), *UVICORN_OPTIONS]
-        return [Command("api", uvicorn, self._environment)]
+        return [Command("api", self.uvicorn(port, "tasks:app"), self._environment)]
 
     def workers(self) -> Sequence[Command]:
         """One worker with a pool of four."""

@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import run
+from typing import Any
 from uuid import UUID
 
 import psycopg
 
 from benchmarks.broker_queue import BrokerQueue
-from benchmarks.contestant import Command, Contestant, Engines, Sum
+from benchmarks.contestant import Batching, Command, Engines, Sum
 from benchmarks.load import get, post
 from core.queues import DEFAULT_QUEUE, broker_queue_name
 from core.settings import Settings
@@ -17,8 +18,10 @@ from tests.many_jobs import fill
 
 ROOT = Path(__file__).parents[3]
 
+Database = psycopg.Connection[tuple[Any, ...]]
 
-class Adapter(Contestant):
+
+class Adapter(Batching):
     """A result is a row in PostgreSQL."""
 
     title = "api, scheduler, four workers; RabbitMQ; PostgreSQL, a synchronous commit before each 202 and for each outcome"
@@ -59,18 +62,12 @@ class Adapter(Contestant):
         return [Command("worker", [str(self.python), "-m", "worker"], self._environment, count=4)]
 
     def count_finished(self) -> int:
-        """Only an outcome gives a row of jobs its status."""
-        row = self._database.execute("SELECT count(*) FROM jobs WHERE status IS NOT NULL").fetchone()
-        assert row is not None
-        return int(row[0])
+        """Ask the database."""
+        return count_finished(self._database)
 
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """As the api reads them."""
-        rows = self._database.execute(
-            "SELECT task_id, result FROM jobs WHERE status = 'SUCCESS' AND task_id = ANY (%s)", [list(map(UUID, task_ids))]
-        )
-        results = {str(task_id): json.loads(result) for task_id, result in rows}
-        return [results.get(task_id) for task_id in task_ids]
+        return read_results(self._database, task_ids)
 
     def awaiting(self, task_id: str) -> bytes:
         """One request that lasts until the job has finished."""
@@ -93,3 +90,17 @@ class Adapter(Contestant):
     def clear(self) -> None:
         """Locked in the order in which the parts lock them."""
         self._database.execute("TRUNCATE live_jobs, jobs, attempts, finished_jobs")
+
+
+def count_finished(database: Database) -> int:
+    """Only an outcome gives a row of jobs its status."""
+    return int(database.execute("SELECT count(*) FROM jobs WHERE status IS NOT NULL").fetchall()[0][0])
+
+
+def read_results(database: Database, task_ids: Sequence[str]) -> Sequence[object]:
+    """Return the results of those that have succeeded, None for the others."""
+    rows = database.execute(
+        "SELECT task_id, result FROM jobs WHERE status = 'SUCCESS' AND task_id = ANY (%s)", [list(map(UUID, task_ids))]
+    )
+    results = {str(task_id): json.loads(result) for task_id, result in rows}
+    return [results.get(task_id) for task_id in task_ids]

@@ -8,7 +8,7 @@ from typing import Final
 
 import psycopg
 
-from benchmarks.contestant import UVICORN_OPTIONS, Command, Contestant, Engines, Sum
+from benchmarks.contestant import Command, Contestant, Engines, Sum
 
 #: Jobs at a time in each worker process.
 CONCURRENCY: Final = 4
@@ -32,8 +32,7 @@ class Adapter(Contestant):
 
     def api(self, port: int) -> Sequence[Command]:
         """One process of uvicorn."""
-        uvicorn = [str(self.python), "-m", "uvicorn", "api:app", "--port", str(port), *UVICORN_OPTIONS]
-        return [Command("api", uvicorn, {**self._environment, "POOL_SIZE": "10"})]
+        return [Command("api", self.uvicorn(port), {**self._environment, "POOL_SIZE": "10"})]
 
     def workers(self) -> Sequence[Command]:
         """Four workers, each with concurrency."""

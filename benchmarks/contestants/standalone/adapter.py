@@ -31,7 +31,7 @@ class Whole(Contestant):
         super().__init__(name, python, Engines("", "", Path(), 0))
         self.path = ours.ROOT
         self._data_path = data_path
-        self._database: psycopg.Connection[tuple[object, ...]] | None = None
+        self._database: ours.Database | None = None
 
     def api(self, port: int) -> Sequence[Command]:
         """One command that starts everything."""
@@ -45,11 +45,13 @@ class Whole(Contestant):
 
     def count_finished(self) -> int:
         """Ask its own database."""
-        row = self._connection().execute("SELECT count(*) FROM jobs WHERE status IS NOT NULL").fetchone()
-        assert row is not None
-        return int(str(row[0]))
+        return ours.count_finished(self._connection())
 
-    def _connection(self) -> psycopg.Connection[tuple[object, ...]]:
+    def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
+        """Ask its own database."""
+        return ours.read_results(self._connection(), task_ids)
+
+    def _connection(self) -> ours.Database:
         if self._database is None:
             run_path = json.loads((self._data_path / "lock").read_text())["run_path"]
             self._database = psycopg.connect(f"postgresql://postgres@/postgres?host={run_path}", autocommit=True)

@@ -4,12 +4,11 @@ import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-import redis
+from benchmarks.contestant import Command, Engines
+from benchmarks.redis_results import RedisResults
 
-from benchmarks.contestant import UVICORN_OPTIONS, Command, Contestant, Engines
 
-
-class Adapter(Contestant):
+class Adapter(RedisResults):
     """A result is a key in Redis, by the job's id, and nothing else is in that database."""
 
     title = "FastAPI `async` route with kiq; taskiq, four processes; RabbitMQ, a quorum queue; results in Redis"
@@ -23,27 +22,17 @@ class Adapter(Contestant):
             "RABBITMQ_URL": engines.rabbitmq_url,
             "REDIS_URL": f"unix://{engines.valkey_socket}?db={engines.valkey_database}",
         }
-        self._redis = redis.Redis(unix_socket_path=str(engines.valkey_socket), db=engines.valkey_database)
 
     def api(self, port: int) -> Sequence[Command]:
         """One process of uvicorn."""
-        uvicorn = [str(self.python), "-m", "uvicorn", "api:app", "--port", str(port), *UVICORN_OPTIONS]
-        return [Command("api", uvicorn, self._environment)]
+        return [Command("api", self.uvicorn(port), self._environment)]
 
     def workers(self) -> Sequence[Command]:
         """One worker with four processes; it takes uvloop by itself. By default each runs up to 100 tasks at a time."""
         taskiq = [str(self.python), "-m", "taskiq", "worker", "tasks:broker", "--workers", "4"]
         return [Command("worker", taskiq, self._environment)]
 
-    def count_finished(self) -> int:
-        """One key per result."""
-        return int(self._redis.dbsize())
-
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """As its result backend reads them; what is pickled was written by our own worker."""
-        stored = [pickle.loads(value) if value else {"is_err": True} for value in self._redis.mget(task_ids)]
+        stored = [pickle.loads(value) if value else {"is_err": True} for value in self.redis.mget(task_ids)]
         return [None if result["is_err"] else result["return_value"] for result in stored]
-
-    def clear(self) -> None:
-        """Drop the results."""
-        self._redis.flushdb()

@@ -1,27 +1,19 @@
 """What ends a benchmark: a wrong answer or a wrong result."""
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from benchmarks.checks import check_answers, check_batch_answers, check_statuses
-from benchmarks.contestant import Command, Contestant, Engines, Sum
+from benchmarks.contestant import Contestant, Sum
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import Answer, LoadResult
-
-
-class Stub(Contestant):
-    title = "none"
-
-    def api(self, port: int) -> Sequence[Command]:
-        return ()
+from tests.unit.benchmarks.stub_contestant import StubContestant
 
 
 @pytest.fixture
 def contestant() -> Contestant:
-    return Stub("stub", Path("python"), Engines("", "", Path(), 0))
+    return StubContestant()
 
 
 def _answers(*bodies: bytes, status: int = 202) -> LoadResult:

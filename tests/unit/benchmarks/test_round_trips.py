@@ -2,21 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from benchmarks.contestant import Command, Contestant, Engines, Sum
+from benchmarks.contestant import Sum
 from benchmarks.errors import BenchmarkError
 from benchmarks.round_trips import Traffic, Trips
-
-
-class Stub(Contestant):
-    title = "none"
-
-    def api(self, port: int) -> Sequence[Command]:
-        return ()
+from tests.unit.benchmarks.stub_contestant import StubContestant
 
 
 class Service:
@@ -55,7 +47,7 @@ def _make_trips(service: Service, others_per_s: float = 0.0) -> Trips:
     async def run() -> Trips:
         async with await asyncio.start_server(service.serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            contestant = Stub("stub", Path("python"), Engines("", "", Path(), 0))
+            contestant = StubContestant()
             return await Traffic(port, contestant, contestant.submission).run(0.05, others_per_s)
 
     return asyncio.run(run())
