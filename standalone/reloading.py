@@ -12,7 +12,7 @@ from standalone.console import Console
 from standalone.events import Event
 from standalone.options import ROOT
 from standalone.readiness import wait_for_readiness
-from standalone.sources import changes, source_roots
+from standalone.sources import Sources, source_roots
 from standalone.system import HOST, System, part_command
 
 #: A module that takes longer than this to import is taken for broken.
@@ -21,18 +21,19 @@ _RESTART_POLL_S: Final = 0.05
 
 
 class Reloading:
-    """Follows the sources of a system that runs."""
+    """Follows the sources of a system; made before its parts start, so that no change falls between."""
 
     def __init__(self, system: System, port: int, console: Console) -> None:
         self._system = system
         self._port = port
         self._console = console
+        self._sources = Sources(source_roots(ROOT, os.environ.get("TASK_MODULES") or "tasks"))
 
     async def follow_changes(self) -> None:
         """Restart the parts after each change of their sources; never returns."""
         telling: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as group:
-            async for changed in changes(source_roots(ROOT, os.environ.get("TASK_MODULES") or "tasks")):
+            async for changed in self._sources.changes():
                 started = time.monotonic()
                 if not await self._is_loadable(changed):
                     continue

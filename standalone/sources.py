@@ -27,20 +27,25 @@ def source_roots(root: Path, task_modules: str) -> list[Path]:
     return sorted(roots)
 
 
-async def changes(roots: Iterable[Path], poll_s: float = _POLL_S) -> AsyncGenerator[list[Path]]:
-    """Yield the changed files each time that files have changed and are quiet again. Polls: a hundred files cost 1 ms."""
-    roots = list(roots)
-    known = _stamps(roots)
-    while True:
-        await asyncio.sleep(poll_s)
-        current = _stamps(roots)
-        if current != known:
-            await asyncio.sleep(poll_s / 5)  # an editor or a checkout writes more than one file
-            while (later := _stamps(roots)) != current:
-                current = later
-                await asyncio.sleep(poll_s / 5)
-            yield sorted({path for path, _ in known.items() ^ current.items()})
-            known = current
+class Sources:
+    """The source files below roots, known as they are when this is made: before what runs them starts to read them."""
+
+    def __init__(self, roots: Iterable[Path]) -> None:
+        self._roots: Final = list(roots)
+        self._known = _stamps(self._roots)
+
+    async def changes(self, poll_s: float = _POLL_S) -> AsyncGenerator[list[Path]]:
+        """Yield the changed files each time that they are quiet again after a change. Polls: a hundred files cost 1 ms."""
+        while True:
+            await asyncio.sleep(poll_s)
+            current = _stamps(self._roots)
+            if current != self._known:
+                await asyncio.sleep(poll_s / 5)  # an editor or a checkout writes more than one file
+                while (later := _stamps(self._roots)) != current:
+                    current = later
+                    await asyncio.sleep(poll_s / 5)
+                yield sorted({path for path, _ in self._known.items() ^ current.items()})
+                self._known = current
 
 
 def _stamps(roots: Iterable[Path]) -> dict[Path, tuple[int, int]]:

@@ -74,13 +74,14 @@ class Supervisor:
         self._console.say(Event.START_BEGUN, f"starting PostgreSQL and Valkey in {data}", data=str(data))
         await self._start_engines()
         await self._migrate()
+        reloading = Reloading(self._system, self._options.port, self._console) if self._options.reload else None
         self._start(self._system.parts)
         await wait_for_readiness(HOST, self._options.port, self._console)
         for part in self._system.parts:
             part.is_new = False
         self._introduce(time.monotonic() - started)
-        if self._options.reload:
-            await Reloading(self._system, self._options.port, self._console).follow_changes()
+        if reloading is not None:
+            await reloading.follow_changes()
 
     async def _start_engines(self) -> None:
         self._start(self._system.engines)

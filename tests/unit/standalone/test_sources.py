@@ -3,18 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from standalone.sources import PACKAGES, changes, source_roots
+from standalone.sources import PACKAGES, Sources, source_roots
 
 
 def _changed(root: Path, change: Path, text: str) -> list[Path]:
     async def story() -> list[Path]:
-        stream = changes([root], poll_s=0.01)
-        first = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0)  # the files as they were are known now
-        await asyncio.to_thread(change.write_text, text)
+        stream = Sources([root]).changes(poll_s=0.01)
+        await asyncio.to_thread(change.write_text, text)  # before anyone follows: parts may have read the old text
         try:
             async with asyncio.timeout(0.3 if change.suffix == ".txt" else 10):
-                return await first
+                return await anext(stream)
         except TimeoutError:
             return []
         finally:
