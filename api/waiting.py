@@ -16,10 +16,12 @@ from core.queries import load_query
 FINISHED: Final = load_query("api", "finished")
 MOVED: Final = load_query("api", "moved")
 
-#: Pause between two looks: short for few waiters; for many, so long that looking takes a fifth of the time at most.
-SHORTEST_PAUSE_S: Final = 0.005
+#: Pause between two looks: a tenth of the time for which the youngest waits, so that nobody waits much longer than the job
+#: takes; for many, so long that looking takes a fifth of the time at most.
+SHORTEST_PAUSE_S: Final = 0.001
 LONGEST_PAUSE_S: Final = 0.05
-PAUSE_PER_LOOK: Final = 4
+PAUSE_PER_WAIT: Final = 0.1
+MOST_PAUSE_PER_LOOK: Final = 4
 
 #: All that can change about an unfinished job; compared, not understood.
 State = tuple[Any, ...]
@@ -34,6 +36,7 @@ class Watch:
         self._followers: dict[UUID, set[asyncio.Event]] = {}
         self._states: dict[UUID, State | None] = {}
         self._task: asyncio.Task[None] | None = None
+        self._youngest_since = 0.0
         self._is_released = False
 
     @asynccontextmanager
@@ -114,6 +117,7 @@ class Watch:
             await asyncio.wait({self._task})
 
     def _begin(self) -> None:
+        self._youngest_since = asyncio.get_running_loop().time()
         if self._task is None and not self._is_released:
             self._task = asyncio.create_task(self._run())
 
@@ -123,8 +127,10 @@ class Watch:
             while (self._waiters or self._followers) and not self._is_released:
                 began = loop.time()
                 await self._look()
-                look_s = loop.time() - began
-                await asyncio.sleep(min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, look_s * PAUSE_PER_LOOK)))
+                now = loop.time()
+                many = min(MOST_PAUSE_PER_LOOK, len(self._waiters) + len(self._followers))
+                pause_s = max(SHORTEST_PAUSE_S, (now - self._youngest_since) * PAUSE_PER_WAIT, (now - began) * many)
+                await asyncio.sleep(min(LONGEST_PAUSE_S, pause_s))
         finally:
             self._task = None
 

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     worker_queues: str = Field("", description="Queues that a worker serves, comma separated; empty: all that tasks name")
     worker_slots: int = Field(1, ge=1, le=256, description="Attempts that one worker runs at a time")
     worker_name: str = Field("", description="Name of this worker in logs and history; empty: the host's name")
-    prefetch: int = Field(8, ge=1, le=256, description="Messages that a worker takes from the broker ahead, per slot")
+    prefetch: int = Field(16, ge=1, le=256, description="Messages that a worker takes from the broker ahead, per slot")
     drain_s: float = Field(30.0, ge=0, le=3600, description="Seconds a stopping worker lets its jobs finish")
 
     max_retries: int = Field(5, ge=0, le=1000, description="Retries after the first attempt, unless the task says otherwise")

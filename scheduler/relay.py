@@ -16,7 +16,8 @@ from scheduler.windows import Window
 
 #: Retries and rescues send no wake-up, and a wake-up may get lost with a connection: look this often anyway.
 POLL_S: Final = 0.5
-#: Under load rounds follow each other no faster, so that each publishes more; a first job is published at once.
+#: Rounds follow each other no faster than this, or than twice the time of a quick one: under load each publishes more.
+#: A first job is published at once, and a client's jobs, one after the other, do not wait for each other.
 ROUND_S: Final = 0.01
 #: The same while a window is full: a wake-up then most likely means one more job that has to wait.
 FULL_ROUND_S: Final = 0.05
@@ -51,6 +52,7 @@ class Relay:
         started_at = self._clock()
         try:
             pause_s = self._round(connection, self._broker.publisher())
+            round_s = self._clock() - started_at
             self._broker.worked()
         except BrokerUnavailableError as error:
             self._windows.clear()
@@ -59,7 +61,8 @@ class Relay:
         _wait(connection, pause_s)
         if pause_s == 0.0:
             return 0.0
-        shortest_s = FULL_ROUND_S if any(window.pause_s for window in self._windows.values()) else ROUND_S
+        is_full = any(window.pause_s for window in self._windows.values())
+        shortest_s = FULL_ROUND_S if is_full else min(ROUND_S, 2 * round_s)
         return max(0.0, started_at + shortest_s - self._clock())
 
     def forget(self) -> None:

@@ -13,7 +13,7 @@ from worker.connection import LazyConnection
 from worker.outcome import TRACEBACK_LIMIT, Attempt, Failed, Succeeded, storable_text
 
 CLAIM: Final = load_query("worker", "claim")
-FINISH: Final = load_query("worker", "finish")
+TURN: Final = load_query("worker", "turn")
 RETRY: Final = load_query("worker", "retry")
 RETRIES: Final = load_query("worker", "retries")
 PROGRESS: Final = load_query("worker", "progress")
@@ -36,6 +36,15 @@ class Claim:
     retries: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a message asks for: the next attempt of a job, in one series. The token is the attempt's."""
+
+    task_id: UUID
+    series: int
+    token: UUID
+
+
 class AttemptStore:
     """Claims jobs and writes what became of them. What a broken connection means, the connection decides."""
 
@@ -43,21 +52,27 @@ class AttemptStore:
         self._connection = connection
         self._worker = worker
 
-    def claim(self, task_id: UUID, series: int, token: UUID) -> Claim | None:
+    def claim(self, wanted: Wanted) -> Claim | None:
         """Take the job for this attempt. None: it is not ours to run, drop the message."""
-        parameters = {"task_id": task_id, "series": series, "token": token, "worker": self._worker}
+        parameters = {"task_id": wanted.task_id, "series": wanted.series, "token": wanted.token, "worker": self._worker}
         rows = self._connection.execute(CLAIM, parameters)
         return Claim(*rows[0][:5]) if rows else None
 
-    def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
-        """Write the outcome and return the job's status. None: the attempt was fenced, another one owns the job by now."""
+    def finish(
+        self, attempt: Attempt, outcome: Succeeded | Failed, wanted: Wanted | None = None
+    ) -> tuple[Status | None, Claim | None]:
+        """Write the outcome and return the job's status; claim what is wanted next in the same commit, if it is free.
+
+        No status: the attempt was fenced, another one owns the job by now. No claim says nothing: ask again with claim().
+        """
         match outcome:
             case Succeeded(result):
                 values = {"status": Status.SUCCESS, "result": result, "error": None, "traceback": None}
             case Failed(error, traceback):
                 values = {"status": Status.FAILURE, "result": None, "error": error, "traceback": _shorten(traceback)}
-        rows = self._connection.execute(FINISH, _identity(attempt) | values)
-        return Status(rows[0][0]) if rows else None
+        parameters = _identity(attempt) | values | next_parameters(wanted) | {"worker": self._worker}
+        ((status, *claimed),) = self._connection.execute(TURN, parameters)
+        return None if status is None else Status(status), None if claimed[0] is None else Claim(*claimed)
 
     def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> Status | None:
         """Make the job due again after delay_s seconds and return its status, REVOKED if it was cancelled. None: fenced."""
@@ -110,6 +125,13 @@ class AttemptStore:
     def accept(self, job: NewJob) -> None:
         """Store a job that a running task submits."""
         self._connection.execute(ACCEPT, accept_parameters([job]))
+
+
+def next_parameters(wanted: Wanted | None) -> dict[str, Any]:
+    """Return what TURN takes for what is claimed next."""
+    if wanted is None:
+        return {"next_task_id": None, "next_series": None, "next_token": None}
+    return {"next_task_id": wanted.task_id, "next_series": wanted.series, "next_token": wanted.token}
 
 
 def _identity(attempt: Attempt) -> dict[str, Any]:

@@ -10,33 +10,41 @@ from typing import Any, Final
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import SoftTimeLimitExceeded
 
+from worker.board import Board
 from worker.call_stream import CallStream
+from worker.incoming import Incoming
 
 #: The first value that a pool process sends: it is ready for calls.
 READY: Final = "ready"
 
 _PLAIN: Final = (int, float, str, bytes, type(None))
 
-Initialize = Callable[[], None]
+Initialize = Callable[[Incoming], None]
 Finalize = Callable[[int, int], None]
 
 
 def serve(
     endpoint: socket.socket,
+    board: Board,
     inherited: Iterable[CallStream],
     initialize: Initialize,
     finalize: Finalize,
 ) -> None:
-    """Run calls until the worker closes its end, or a call asks to exit. `inherited` are the streams of other processes."""
+    """Run calls until the worker closes its end or the board, or a call asks to exit.
+
+    `inherited` are the streams of other processes.
+    """
     for stream in inherited:
         stream.close()
     # What a task forks must not hold our end open: the worker would not notice our death.
     os.register_at_fork(after_in_child=endpoint.close)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the worker's own handler drains the worker
-    initialize()
+    stream = CallStream(endpoint)
+    incoming = Incoming(stream, board)
+    initialize(incoming)
     code = os.EX_OK
     try:
-        _run_calls(CallStream(endpoint))
+        _run_calls(stream, incoming, board)
     except BaseException:
         code = os.EX_SOFTWARE
         raise
@@ -44,24 +52,27 @@ def serve(
         finalize(os.getpid(), code)
 
 
-def _run_calls(stream: CallStream) -> None:
-    """Run one call after the other. Sends whether it returned, what it returned or raised, whether another may come."""
-    soft_limit = _SoftLimit()
+def _run_calls(stream: CallStream, incoming: Incoming, board: Board) -> None:
+    """Run one call after the other. Sends whether it returned, what it returned or raised, whether the next one begins."""
+    soft_limit = _SoftLimit(board)
     stream.send(READY)
-    while True:
+    goes_on = True
+    while goes_on:
         try:
-            function, args, limit_s = stream.receive()
+            function, args, limit_s = incoming.take()
         except EOFError:
             return
         try:
-            with soft_limit.of(limit_s):
-                value = True, function(*args), True
+            with soft_limit.of(incoming.number, limit_s):
+                succeeded, result = True, function(*args)
         except (SystemExit, KeyboardInterrupt):
             stream.send((False, ExceptionInfo(), False))
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
-            value = False, ExceptionInfo(), True
-        stream.send(value if _is_plain(value[1]) or stream.survives(value) else (False, _unsendable(value[1]), True))
+            succeeded, result = False, ExceptionInfo()
+        goes_on = not board.is_closed
+        value = succeeded, result, goes_on
+        stream.send(value if _is_plain(result) or stream.survives(value) else (False, _unsendable(result), goes_on))
 
 
 def _is_plain(result: Any) -> bool:
@@ -84,16 +95,18 @@ def as_raised(error: Exception) -> ExceptionInfo:
 
 
 class _SoftLimit:
-    """Lets the worker's signal raise SoftTimeLimitExceeded, but only in a call."""
+    """Lets the worker's signal raise SoftTimeLimitExceeded, but only in the call that it is for."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board) -> None:
+        self._board = board
         self._is_armed = False
+        self._number = 0
         self._limit_s: float | None = None
         signal.signal(signal.SIGUSR1, self._raise)
 
-    def of(self, limit_s: float | None) -> "_SoftLimit":
-        """Say which limit the next call has, in seconds."""
-        self._limit_s = limit_s
+    def of(self, number: int, limit_s: float | None) -> "_SoftLimit":
+        """Say which the next call is, and its limit in seconds."""
+        self._number, self._limit_s = number, limit_s
         return self
 
     def __enter__(self) -> None:
@@ -103,6 +116,6 @@ class _SoftLimit:
         self._is_armed = False
 
     def _raise(self, _number: int, _frame: FrameType | None) -> None:
-        if self._is_armed:
+        if self._is_armed and self._board.is_interrupted(self._number):
             self._is_armed = False
             raise SoftTimeLimitExceeded(self._limit_s)

@@ -2,7 +2,8 @@
 
 import pickle
 import struct
-from socket import SHUT_WR, socket
+from contextlib import suppress
+from socket import MSG_DONTWAIT, SHUT_WR, socket
 from typing import Any, Final
 
 _LENGTH: Final = struct.Struct("!I")
@@ -22,8 +23,17 @@ class CallStream:
 
     def send(self, value: Any) -> None:
         """Send a value in one system call. Raises OSError when nobody reads, pickle.PicklingError or TypeError."""
+        self.write(self.pack(value))
+
+    @staticmethod
+    def pack(value: Any) -> bytes:
+        """Return what write() takes for a value. Raises pickle.PicklingError or TypeError."""
         content = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        self._socket.sendall(_LENGTH.pack(len(content)) + content)
+        return _LENGTH.pack(len(content)) + content
+
+    def write(self, packed: bytes) -> None:
+        """Send what pack() returned. Raises OSError when nobody reads."""
+        self._socket.sendall(packed)
 
     def receive(self) -> Any:
         """Wait for a value and return it. Raises EOFError when the other end is gone."""
@@ -40,6 +50,13 @@ class CallStream:
             chunk = b""
         self._received += chunk
         return bool(chunk)
+
+    def has_whole(self) -> bool:
+        """Whether a whole value is here, without waiting for one."""
+        if not self.is_complete():
+            with suppress(BlockingIOError, ConnectionResetError):
+                self._received += self._socket.recv(_CHUNK_BYTES, MSG_DONTWAIT)
+        return self.is_complete()
 
     def is_complete(self) -> bool:
         """Whether a whole value has been read."""

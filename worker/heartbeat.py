@@ -44,6 +44,7 @@ class Heartbeat(threading.Thread):
         connection: LazyConnection,
         holdings: Holdings,
         reports: ParentReports,
+        interruption: Interruption,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._row = {"instance_id": instance_id, "queues": list(queues), "slots": settings.worker_slots}
@@ -52,7 +53,7 @@ class Heartbeat(threading.Thread):
         self._connection = connection
         self._holdings = holdings
         self._reports = reports
-        self._interruption = Interruption(holdings)
+        self._interruption = interruption
         self._fork_guard = ForkGuard()
         self._stopping = threading.Event()
         self._is_lost = False

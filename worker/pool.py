@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, Final
 
@@ -20,7 +19,8 @@ from celery.concurrency.prefork import process_destructor, process_initializer
 from celery.worker import state
 
 from core.events import Event
-from worker.slot import PARTING_LIMIT_S, Call, Slot
+from worker.incoming import Incoming
+from worker.slot import MOST_AHEAD, PARTING_LIMIT_S, Call, Slot
 
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
 MAX_STILLBIRTHS: Final = 5
@@ -34,9 +34,13 @@ log = structlog.get_logger()
 
 
 class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
-    """One process per slot. Celery's semaphore lets as many calls through as there are slots; more wait here."""
+    """One process per slot. Calls wait here until a slot is free.
 
-    uses_semaphore = True
+    The only process of a worker gets its next calls ahead: it runs them anyway, and need not wait between two. Not under a
+    memory limit, for its memory is looked at between two.
+    """
+
+    uses_semaphore = False
 
     def on_start(self) -> None:
         """Fork the processes."""
@@ -45,6 +49,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._stillbirths = 0
         self._alarm_at: float | None = None
         self._slots: list[Slot] = []
+        self.app.task_pool = self
         for index in range(self.limit):
             self._slots.append(self._fork(index))
 
@@ -78,17 +83,27 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         self._start_calls()
 
     def flush(self) -> None:
-        """Forget the calls that have not begun: their messages went with the connection."""
+        """Forget the calls that wait here: their messages went with the connection. What a process has ahead, it runs."""
         self._calls.clear()
 
     def terminate_job(self, pid: int, number: Any = None) -> None:
         """Send a process a signal."""
         os.kill(pid, number)
 
+    def slot_of(self, pid: int) -> Slot | None:
+        """Return the slot with this process, if it still has it. For any thread."""
+        return next((slot for slot in tuple(self._slots) if slot.pid == pid), None)
+
+    def on_close(self) -> None:
+        """Begin no call any more."""
+        for slot in self._slots:
+            slot.begin_no_more()
+
     def on_stop(self) -> None:
         """Wait for the running calls, under their limits, then let the processes go."""
         hub, self._hub = self._hub, None
         self._calls.clear()
+        self.on_close()
         while running := [slot for slot in self._slots if slot.call is not None]:
             deadlines = [deadline for slot in running if (deadline := slot.deadline()) is not None]
             limit_s = min(max(0.0, min(deadlines, default=math.inf) - time.monotonic()), STOPPING_INTERVAL_S)
@@ -123,8 +138,20 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             slot.wait(max(0.0, deadline - time.monotonic()))
 
     def _fork(self, index: int) -> Slot:
-        initialize = partial(process_initializer, *self.options["initargs"])
-        return Slot(index, initialize, process_destructor, self._slots, self.app.settings.memory_limit_mib)
+        memory_limit_mib = self.app.settings.memory_limit_mib
+        return Slot(
+            index,
+            self._initialize,
+            process_destructor,
+            others=self._slots,
+            memory_limit_mib=memory_limit_mib,
+            most_ahead=MOST_AHEAD if self.limit == 1 and not memory_limit_mib else 0,
+        )
+
+    def _initialize(self, incoming: Incoming) -> None:
+        """Run in each new process, after the fork."""
+        self.app.incoming = incoming
+        process_initializer(*self.options["initargs"])
 
     def _watch(self, slot: Slot) -> None:
         if self._hub is not None:
@@ -135,27 +162,26 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         if not slot.stream.read():
             self._replace(slot)
             return
-        if not slot.stream.is_complete():
-            return
-        was_ready = slot.was_ready
-        try:
-            tell = slot.finish()
-        except Exception:
-            log.exception(Event.WORKER_FAILED, reason="a pool process sent what cannot be read; it is replaced")
-            slot.kill()
-            return
-        self._stillbirths = 0
-        # Before the next call begins: a request that is not acknowledged is the one that its process runs.
-        self._tell(tell)
-        self._go_on(is_freed=was_ready)
+        while slot.stream.is_complete():
+            try:
+                tell = slot.finish()
+            except Exception:
+                log.exception(Event.WORKER_FAILED, reason="a pool process sent what cannot be read; it is replaced")
+                slot.kill()
+                return
+            self._stillbirths = 0
+            # Before the next call begins: a request that is not acknowledged is the one that its process runs.
+            self._tell(tell)
+            self._tell(slot.begin_next)
+        self._start_calls()
 
     def _replace(self, slot: Slot) -> None:
         """Bury a process that is gone, and fork another."""
         if self._hub is not None:
             self._hub.remove(slot.stream.fileno())
-        was_running = slot.call is not None
         self._slots.remove(slot)
         self._tell(slot.bury)
+        self._calls.extendleft(reversed(slot.take_back()))
         if self._hub is None:
             return
         self._stillbirths += 0 if slot.was_ready else 1
@@ -164,7 +190,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             state.should_stop = os.EX_SOFTWARE
             return
         self._refill(slot.index)
-        self._go_on(is_freed=was_running)
+        self._start_calls()
 
     def _refill(self, index: int) -> None:
         """Fork a process in the place of one that is gone; if there is no memory for it, later."""
@@ -185,26 +211,19 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         except Exception:
             log.exception(Event.WORKER_FAILED, reason="Celery could not take how a call ended")
 
-    def _go_on(self, is_freed: bool) -> None:
-        self._start_calls()
-        if is_freed and self._hub is not None:
-            self.options["semaphore"].release()
-
     def _start_calls(self) -> None:
         for slot in self._slots:
-            if not self._calls:
-                break
-            if slot.is_free:
-                self._start(slot, self._calls.popleft())
+            while self._calls and slot.has_room and self._give(slot, self._calls[0]):
+                self._calls.popleft()
         self._set_alarm()
 
-    def _start(self, slot: Slot, call: Call) -> None:
+    def _give(self, slot: Slot, call: Call) -> bool:
         try:
-            slot.start(call)
+            return slot.give(call)
         except OSError:
             # gone, which the loop will notice, or stuck: it must not be given another call
-            self._calls.appendleft(call)
             slot.kill()
+            return False
 
     def _set_alarm(self) -> None:
         """See to it that the limits are enforced in time, with one timer: Celery's stay in memory until they are due."""

@@ -17,7 +17,8 @@ from core.registry import Registry
 from core.states import Status
 from core.strict_json import dumps, encode_result
 from core.task import UnsupportedCallError
-from worker.attempt_store import AttemptStore, Claim
+from worker.attempt_store import AttemptStore, Claim, Wanted
+from worker.incoming import Incoming
 from worker.outcome import Attempt, Failed, Killed, Lost, Outcome, RetryWanted, Succeeded, error_json, exception_json
 from worker.retrying import Retrying
 
@@ -35,10 +36,13 @@ log = structlog.get_logger()
 class PoolProcess:
     """One slot: claims, runs and records, one attempt at a time. It is Celery's recorder and the tasks' runtime."""
 
-    def __init__(self, store: AttemptStore, registry: Registry, retrying: Retrying) -> None:
+    def __init__(self, store: AttemptStore, registry: Registry, retrying: Retrying, incoming: Incoming) -> None:
         self._store = store
         self._registry = registry
         self._retrying = retrying
+        self._incoming = incoming
+        #: What was claimed together with the last outcome, by the attempt's token.
+        self._claimed: dict[UUID, Claim] = {}
         self._claim: Claim | None = None
         self._attempt: Attempt | None = None
         self._progress_at = 0.0
@@ -48,7 +52,7 @@ class PoolProcess:
 
         def trace(uuid: str, _args: Any, _kwargs: Any, request: dict[str, Any]) -> Any:
             attempt = Attempt(UUID(uuid), UUID(request["token"]), name)
-            claim = self._store.claim(attempt.task_id, int(request.get("series", 0)), attempt.token)
+            claim = self._claim_of(Wanted(attempt.task_id, int(request.get("series", 0)), attempt.token))
             if claim is None:
                 log.info(Event.JOB_DROPPED, task_id=uuid, task=name, reason="not due in this series")
                 return _DROPPED
@@ -56,6 +60,18 @@ class PoolProcess:
                 return self._run(attempt, claim, tracer, request)
 
         return trace
+
+    def _claim_of(self, wanted: Wanted) -> Claim | None:
+        claimed, self._claimed = self._claimed, {}
+        return claimed.get(wanted.token) or self._store.claim(wanted)
+
+    def _finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
+        """Write the outcome, and claim what comes next if it is known: one trip to the database, and one commit."""
+        wanted = _wanted(self._incoming.peek())
+        status, claim = self._store.finish(attempt, outcome, wanted)
+        if wanted is not None and claim is not None:
+            self._claimed = {wanted.token: claim}
+        return status
 
     def _run(self, attempt: Attempt, claim: Claim, tracer: Tracer, request: dict[str, Any]) -> Any:
         log.debug(Event.JOB_CLAIMED)
@@ -84,9 +100,9 @@ class PoolProcess:
         """Write what became of the running attempt."""
         match outcome:
             case Succeeded():
-                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome))
+                self._report(Event.JOB_FINISHED, self._finish(attempt, outcome))
             case Failed(error, traceback):
-                self._report(Event.JOB_FINISHED, self._store.finish(attempt, outcome), error=error, exception=traceback)
+                self._report(Event.JOB_FINISHED, self._finish(attempt, outcome), error=error, exception=traceback)
             case RetryWanted(error, traceback, delay_s):
                 retries = 0 if self._claim is None else self._claim.retries
                 wait_s = self._retrying.delay_s(retries) if delay_s is None else delay_s
@@ -147,6 +163,17 @@ class PoolProcess:
         self._store.accept(job)
         log.info(Event.JOB_ACCEPTED, child_id=str(job.task_id), child_task=job.task)
         return job.task_id
+
+
+def _wanted(call: Any) -> Wanted | None:
+    """Return what a call of Celery's tracer will claim; None for no call, or one that will fail at that."""
+    if call is None:
+        return None
+    _, (_, task_id, request, *_), _ = call
+    try:
+        return Wanted(UUID(task_id), int(request.get("series", 0)), UUID(request["token"]))
+    except (TypeError, ValueError):
+        return None
 
 
 def _links(link: Any) -> str | None:

@@ -21,11 +21,13 @@ from worker.consumer import Consumer
 from worker.drain import Drain
 from worker.heartbeat import Heartbeat
 from worker.holdings import Holdings
+from worker.interruption import Interruption
 from worker.parent_reports import ParentReports
 from worker.pool import TaskPool
 from worker.pool_process import PoolProcess
-from worker.request import HeldRequest
+from worker.request import take_message
 from worker.retrying import Retrying
+from worker.slot import Slot
 
 PARENT_STATEMENT_TIMEOUT_S: Final = 3.0
 POOL_STATEMENT_TIMEOUT_S: Final = 10.0
@@ -78,7 +80,7 @@ def _load(settings: Settings) -> tuple[ServiceApp, Registry]:
     app.backend_cls = "worker.backend:OutcomeBackend"
     app.conf.worker_consumer = Consumer
     for task in app.tasks.values():
-        task.Request = HeldRequest
+        task.Strategy = take_message
     return app, registry
 
 
@@ -88,14 +90,28 @@ def _plug_in_parent(app: ServiceApp, settings: Settings, instance_id: str, queue
     app.acknowledgements = Acknowledgements(max(1, settings.worker_slots * settings.prefetch // 2))
     app.reports = ParentReports(settings, AttemptStore(connection, instance_id), Retrying(settings, Random()), app.tasks)
     app.recorder = app.reports
-    return Heartbeat(settings, instance_id, queues, connection=connection, holdings=app.holdings, reports=app.reports)
+
+    def slot_of(pid: int) -> Slot | None:
+        slot: Slot | None = app.task_pool.slot_of(pid)  # Celery makes the pool later
+        return slot
+
+    return Heartbeat(
+        settings,
+        instance_id,
+        queues,
+        connection=connection,
+        holdings=app.holdings,
+        reports=app.reports,
+        interruption=Interruption(app.holdings, slot_of),
+    )
 
 
 def _plug_in_pool_process(app: ServiceApp, registry: Registry, settings: Settings, instance_id: str) -> None:
     def begin(**_: Any) -> None:
         """Run in each new pool process, after the fork: its own connection, its own random numbers."""
         connection = PatientConnection(settings, instance_id, POOL_STATEMENT_TIMEOUT_S)
-        process = PoolProcess(AttemptStore(connection, instance_id), registry, Retrying(settings, Random()))
+        store = AttemptStore(connection, instance_id)
+        process = PoolProcess(store, registry, Retrying(settings, Random()), app.incoming)
         app.recorder = app.runtime = process
         app.log.redirect_stdouts(settings.log_level)
         for name in registry.specs:

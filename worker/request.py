@@ -1,13 +1,47 @@
 """The request of one delivered message: here the attempt's token is minted, so that parent and pool process share it."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 from uuid import UUID, uuid4
 
+from celery import signals
 from celery.exceptions import InvalidTaskError
-from celery.worker.request import Request
-from celery.worker.state import task_ready
+from celery.worker.request import Request, create_request_cls
+from celery.worker.state import task_ready, task_reserved
 
 from worker.memory_watch import MemoryLimitExceeded
+
+#: In place of a message's body: args, kwargs and what Celery embeds are in the row, and are read with the claim.
+_EMPTY_BODY: Final[tuple[Any, ...]] = ((), {}, {})
+
+
+def take_message(task: Any, app: Any, consumer: Any) -> Callable[..., None]:
+    """Return what Celery calls with each message of a task: its Strategy, without what the rows decide here.
+
+    Celery's own decodes a body that says nothing, here and in the pool process, and looks for dates, rates and revocations.
+    """
+    make_request = create_request_cls(HeldRequest, task, consumer.pool, consumer.hostname, None, app=app)
+
+    def take(message: Any, _body: Any, ack: Any, reject: Any, callbacks: Iterable[Callable[[Any], None]]) -> None:
+        request = make_request(
+            message,
+            on_ack=ack,
+            on_reject=reject,
+            app=app,
+            hostname=consumer.hostname,
+            task=task,
+            connection_errors=consumer.connection_errors,
+            body=_EMPTY_BODY,
+            headers=message.headers,
+            decoded=True,
+        )
+        signals.task_received.send(sender=consumer, request=request)
+        task_reserved(request)
+        for callback in callbacks:
+            callback(request)
+        consumer.on_task_request(request)
+
+    return take
 
 
 class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types

@@ -1,9 +1,10 @@
-"""A slot of the pool: one process that runs one call at a time, and what the worker knows of it."""
+"""A slot of the pool: one process that runs one call after the other, and what the worker knows of it."""
 
 import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
 
 from core.events import Event
+from worker.board import Board
 from worker.call_loop import Finalize, Initialize, as_raised, serve
 from worker.call_stream import CallStream
 from worker.descendants import kill_family
@@ -33,6 +35,10 @@ START_LIMIT_S: Final = 60.0
 
 #: How long idle processes may take to end: tasks may have connected to Celery's signal worker_process_shutdown.
 PARTING_LIMIT_S: Final = 2.0
+
+#: Calls that a process may have ahead, each of so many bytes at most: they fit into the stream, so nobody waits to send.
+MOST_AHEAD: Final = 8
+AHEAD_BYTES: Final = 8_192
 
 _FORK: Final = get_context("fork")
 
@@ -54,20 +60,31 @@ class Call:
 
 
 class Slot:
-    """A pool process, as its worker sees it. `call` is what it runs at present."""
+    """A pool process, as its worker sees it. `call` is what it runs at present, and `number` how many it has begun."""
 
     def __init__(
-        self, index: int, initialize: Initialize, finalize: Finalize, others: Iterable["Slot"], memory_limit_mib: int
+        self,
+        index: int,
+        initialize: Initialize,
+        finalize: Finalize,
+        *,
+        others: Iterable["Slot"],
+        memory_limit_mib: int,
+        most_ahead: int,
     ) -> None:
         """Fork the process, which calls `initialize` first and `finalize` last, with its pid and exit code.
 
         index: the number of the process in the pool, from 0. `others` are the slots whose descriptors it must not keep
-        open. memory_limit_mib: 0 is none.
+        open. memory_limit_mib: 0 is none. most_ahead: calls that it may have beside the one that it runs.
         """
         self.index = index
+        self.number = 0
         ours, theirs = socket.socketpair()
         ours.settimeout(SEND_LIMIT_S)
         self.stream = CallStream(ours)
+        self._board = Board()
+        self._ahead: deque[Call] = deque()
+        self._most_ahead = most_ahead
         self.call: Call | None = None
         self.is_ready = False
         self.was_ready = False
@@ -76,10 +93,11 @@ class Slot:
         self._decided_by = self._started_at + START_LIMIT_S
         self._is_warned = False
         self._is_killed = False
+        self._goes_on = False
         self._is_timed_out = False
         self._excess: MemoryLimitExceeded | None = None
         inherited = [self.stream, *(other.stream for other in others)]
-        self._process = _FORK.Process(target=serve, args=(theirs, inherited, initialize, finalize), daemon=True)
+        self._process = _FORK.Process(target=serve, args=(theirs, self._board, inherited, initialize, finalize), daemon=True)
         self._process.index = index
         self._process.name = f"ForkPoolWorker-{index + 1}"
         self._process.start()
@@ -87,16 +105,52 @@ class Slot:
         theirs.close()
 
     @property
+    def pid(self) -> int:
+        """Return the process's id."""
+        return int(self._process.pid)
+
+    @property
     def is_free(self) -> bool:
         """Whether it waits for a call."""
         return self.is_ready and self.call is None
 
-    def start(self, call: Call) -> None:
-        """Give the process a call. Raises OSError if it is gone or does not take it."""
-        self.stream.send((call.function, call.args, call.soft_limit_s))
-        self.call, self._started_at, self._is_warned = call, time.monotonic(), False
-        self._memory.expect_look(self._started_at)
-        call.on_accepted(self._process.pid, self._started_at)
+    @property
+    def has_room(self) -> bool:
+        """Whether it can be given a call, if only ahead."""
+        return self.is_ready and (self.call is None or len(self._ahead) < self._most_ahead)
+
+    def give(self, call: Call) -> bool:
+        """Give the process a call, to be begun now or after those that it has. False: this one only when it is free.
+
+        Raises OSError if it is gone or does not take it.
+        """
+        packed = self.stream.pack((call.function, call.args, call.soft_limit_s))
+        if self.call is not None and len(packed) > AHEAD_BYTES:
+            return False
+        self.stream.write(packed)
+        self._ahead.append(call)
+        if self.call is None:
+            self.begin_next()
+        return True
+
+    def begin_next(self) -> None:
+        """Note that the process goes on with the next call that it has, if it has one."""
+        if self.call is None and self._ahead and (self.is_ready or self._goes_on):
+            self.call, self._started_at, self._is_warned = self._ahead.popleft(), time.monotonic(), False
+            self._is_timed_out, self._excess = False, None
+            self.number += 1
+            self._memory.expect_look(self._started_at)
+            self.call.on_accepted(self.pid, self._started_at)
+
+    def take_back(self) -> list[Call]:
+        """Return the calls that the process has not begun, and will not."""
+        calls = list(self._ahead)
+        self._ahead.clear()
+        return calls
+
+    def begin_no_more(self) -> None:
+        """Let the process end after the call that it runs, if it has one."""
+        self._board.close()
 
     def deadline(self) -> float | None:
         """Return when enforce_limits() has to be called next, in time.monotonic()'s seconds."""
@@ -119,22 +173,22 @@ class Slot:
             return
         if self.call is not None and self.call.soft_limit_s is not None and not self._is_warned:
             self._is_warned = True
-            self.signal(signal.SIGUSR1)
+            self.interrupt(self.number)
             self.call.on_timeout(True, self.call.soft_limit_s)
         else:
             self._is_timed_out = True
             self.kill()
 
     def finish(self) -> Callable[[], None]:
-        """Take the value that the process has sent; the slot is free then. Return what tells Celery about the call."""
+        """Take the value that the process has sent. Return what tells Celery about the call; after that, begin_next()."""
         value = self.stream.take()
         call, self.call = self.call, None
         if call is None:
             self.is_ready = self.was_ready = True
             self._memory.measure_at_rest()
             return _nothing
-        succeeded, result, is_ready = value
-        self.is_ready = is_ready and not self._is_killed
+        succeeded, result, self._goes_on = value
+        self.is_ready = self._goes_on and not self._is_killed
         now = time.monotonic()
         if not self.is_ready:
             self._decided_by = now + PARTING_LIMIT_S
@@ -161,6 +215,7 @@ class Slot:
 
     def dismiss(self) -> None:
         """Let the process end after what it runs."""
+        self.begin_no_more()
         self.stream.close()
 
     def wait(self, limit_s: float) -> None:
@@ -172,16 +227,17 @@ class Slot:
         while self._process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.001)
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal, if it still lives."""
+    def interrupt(self, number: int) -> None:
+        """Raise SoftTimeLimitExceeded in a call, if the process still runs it. number: self.number while it runs."""
+        self._board.interrupt(number)
         with suppress(ProcessLookupError):
-            os.kill(self._process.pid, number)
+            os.kill(self.pid, signal.SIGUSR1)
 
     def kill(self) -> None:
         """kill -9 the process and what it has forked. Its stream closes by that."""
         self._is_killed = True
         self.is_ready = False
-        kill_family(self._process.pid)
+        kill_family(self.pid)
 
     def _time_is_up_at(self) -> float | None:
         if self.call is None:
@@ -204,7 +260,7 @@ class Slot:
 
     def _retire(self, now: float) -> None:
         """Let an idle process end by itself; the pool replaces it when its stream closes, as after any other end."""
-        log.info(Event.PROCESS_RETIRED, pid=self._process.pid, memory_mib=self._memory.used_mib)
+        log.info(Event.PROCESS_RETIRED, pid=self.pid, memory_mib=self._memory.used_mib)
         self.is_ready = False
         self._decided_by = now + PARTING_LIMIT_S
         self.stream.end()

@@ -21,14 +21,13 @@ from uuid import UUID, uuid4
 import uvloop
 
 from benchmarks.experiments.schema import NAME, SEARCH_PATH, accept, connect, database_url, fresh_tables
-from core.queries import load_query
+from worker.attempt_store import CLAIM, TURN, next_parameters
 from worker.connection import Statements
 
-CLAIM: Final = load_query("worker", "claim")
-FINISH: Final = load_query("worker", "finish")
 ASYNCHRONOUS: Final = ", set_config('synchronous_commit', 'off', true)"
-OUTCOME: Final = {"outcome": "SUCCESS", "status": "SUCCESS", "result": "5", "error": None, "traceback": None}
-TYPES: Final = {"task_id": "uuid", "token": "uuid", "series": "integer"}  # all others are text
+OUTCOME: Final = {"status": "SUCCESS", "result": "5", "error": None, "traceback": None}
+UUIDS: Final = ("task_id", "token", "next_task_id", "next_token")
+TYPES: Final = dict.fromkeys(UUIDS, "uuid") | dict.fromkeys(("series", "next_series"), "integer")  # all others are text
 
 Parameters = dict[str, Any]
 Execute = Callable[[str, Parameters], Sequence[Any]]
@@ -114,9 +113,10 @@ def work(make: Callable[[], Execute], claim: str, task_ids: Sequence[UUID], star
     start.wait()
     started_at, cpu_before = time.monotonic(), time.process_time()
     for task_id in task_ids:
-        token = uuid4()
-        assert len(execute(claim, {"task_id": task_id, "series": 1, "token": token, "worker": "experiment"})) == 1
-        assert len(execute(FINISH, {"task_id": task_id, "token": token, **OUTCOME})) == 1
+        identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
+        assert len(execute(claim, identity | {"series": 1})) == 1
+        ((status, *_),) = execute(TURN, identity | OUTCOME | next_parameters(None))
+        assert status == "SUCCESS"
     reports.put((started_at, time.monotonic(), time.process_time() - cpu_before))
 
 

@@ -13,17 +13,15 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.experiments.schema import NAME, TABLES, accept, fresh_tables
-from core.queries import load_query
+from worker.attempt_store import CLAIM, TURN, next_parameters
 
-CLAIM: Final = load_query("worker", "claim").encode()
-FINISH: Final = load_query("worker", "finish").encode()
 #: As scheduler/queries/take.sql and mark.sql change a row.
 TAKE: Final = "UPDATE live_jobs SET publish_at = now() + interval '5 s' WHERE task_id = ANY (%s)"
 MARK: Final = "UPDATE live_jobs SET publish_at = NULL, published_at = clock_timestamp() WHERE task_id = ANY (%s)"
 AHEAD: Final = 1000
 BATCH: Final = 100
 
-OUTCOME: Final = {"outcome": "SUCCESS", "status": "SUCCESS", "result": "5", "error": None, "traceback": None}
+OUTCOME: Final = {"status": "SUCCESS", "result": "5", "error": None, "traceback": None}
 LIVE_DECLARED: Final = "fillfactor = 50"
 JOBS_DECLARED: Final = "fillfactor = 75"
 STATISTICS: Final = """
@@ -41,9 +39,9 @@ def live(connection: psycopg.Connection[Any], task_ids: list[UUID]) -> None:
             connection.execute(TAKE, [batch])
             connection.execute(MARK, [batch])
             published += len(batch)
-        token = uuid4()
-        connection.execute(CLAIM, {"task_id": task_id, "series": 1, "token": token, "worker": "experiment"})
-        connection.execute(FINISH, {"task_id": task_id, "token": token, **OUTCOME})
+        identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
+        connection.execute(CLAIM, identity | {"series": 1})
+        connection.execute(TURN, identity | OUTCOME | next_parameters(None))
 
 
 def measure(live_fillfactor: int, jobs_fillfactor: int, count: int) -> None:

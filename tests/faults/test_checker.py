@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
-from core.queries import load_query
 from tests.faults.checker import Checker, Verdict
 from tests.faults.load import Submission
+from worker.attempt_store import CLAIM, TURN, next_parameters
 
 
 class Bench:
@@ -32,12 +32,11 @@ class Bench:
 
     def run(self, task_id: UUID, result: str) -> None:
         """Claim, execute, finish."""
-        token = uuid4()
-        parameters = {"task_id": task_id, "series": 1, "token": token, "worker": "w"}
-        self._execute(load_query("worker", "claim"), parameters)
-        self.execute(task_id, token)
-        values = {"status": "SUCCESS", "outcome": "SUCCESS", "result": result, "error": None, "traceback": None}
-        self._execute(load_query("worker", "finish"), {"task_id": task_id, "token": token, **values})
+        identity = {"task_id": task_id, "token": uuid4(), "worker": "w"}
+        self._execute(CLAIM, identity | {"series": 1})
+        self.execute(task_id, identity["token"])
+        values = {"status": "SUCCESS", "result": result, "error": None, "traceback": None}
+        self._execute(TURN, identity | values | next_parameters(None))
 
     def execute(self, task_id: UUID, token: UUID) -> None:
         with self._effects_log.open("a") as file:

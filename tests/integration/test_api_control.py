@@ -13,6 +13,7 @@ from api.schemas import CancelledSoon, JobDetail, JobStatus
 from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
 from core.queries import load_query
 from tests.api_rig import ADD, Hand, RunningApi, wait_until
+from worker.attempt_store import CLAIM
 
 ERROR = '{"type": "ValueError", "message": "no"}'
 VERBS = pytest.mark.parametrize("verb", ["cancel", "retry"])
@@ -140,12 +141,11 @@ def test_cancellation_that_meets_a_retry_revokes(api: RunningApi, hand: Hand) ->
 def test_claim_that_meets_a_cancellation_gets_nothing(api: RunningApi, hand: Hand) -> None:
     task_id = api.submit()
     cancel, owner = load_query("api", "cancel"), "local"
-    claim = load_query("worker", "claim")
     claimed: list[Any] = []
     with psycopg.connect(hand.connection.info.dsn, autocommit=True) as worker, hand.connection.transaction():
         hand.connection.execute(cancel, {"task_id": task_id, "owner": owner})
         values = {"task_id": task_id, "series": 1, "token": uuid4(), "worker": "w"}
-        thread = threading.Thread(target=lambda: claimed.append(worker.execute(claim, values).fetchone()))
+        thread = threading.Thread(target=lambda: claimed.append(worker.execute(CLAIM, values).fetchone()))
         thread.start()
         waits = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
         wait_until(

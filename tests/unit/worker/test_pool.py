@@ -23,7 +23,7 @@ from tests.processes import is_zombie, resident_mib
 from worker.memory_watch import MemoryLimitExceeded, MemoryWatch
 from worker.outcome import exception_json
 from worker.pool import MAX_STILLBIRTHS, TaskPool
-from worker.slot import Slot
+from worker.slot import MOST_AHEAD, Slot
 
 LIMIT_S = 10.0
 
@@ -287,13 +287,89 @@ def test_idle_process_that_is_killed_is_replaced(rig: Rig) -> None:
     assert third.returned == [third.pid]
 
 
-def test_flush_forgets_what_has_not_begun(rig: Rig) -> None:
-    running, waiting = rig.apply(time.sleep, 0.2), rig.apply(os.getpid)
+def test_flush_forgets_what_no_process_has(rig: Rig) -> None:
+    running, *ahead, waiting = [rig.apply(time.sleep, 0.2 / (number + 1) ** 2) for number in range(MOST_AHEAD + 2)]
     rig.loop.run_until(lambda: running.pid)
     rig.pool.flush()
     after = rig.apply(os.getpid)
-    rig.run(running, after)
+    rig.run(running, *ahead, after)
     assert not waiting.is_over
+
+
+def touch_and_sleep(path: Path, seconds: float) -> None:
+    path.touch()
+    time.sleep(seconds)
+
+
+def begin_two(rig: Rig, path: Path, first_hard: float | None = None) -> tuple[Ending, Ending]:
+    """Let a process go on with its second call while the worker has not heard of the first one's end."""
+    first, second = rig.apply(time.sleep, 0.05, hard=first_hard), rig.apply(touch_and_sleep, path, 0.5)
+    rig.loop.run_until(lambda: first.pid)
+    deadline = time.monotonic() + LIMIT_S
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert not first.is_over
+    return first, second
+
+
+def test_signal_for_a_call_that_has_ended_does_not_reach_the_next(rig: Rig, tmp_path: Path) -> None:
+    first, second = begin_two(rig, tmp_path / "second")
+    (slot,) = rig.pool._slots
+    slot.interrupt(slot.number)
+    rig.run(first, second)
+    assert (first.returned, second.returned, slot.number) == ([None], [None], 2)
+
+
+def test_call_that_is_hit_by_the_limit_of_the_one_before_is_lost(rig: Rig, tmp_path: Path) -> None:
+    first, second = begin_two(rig, tmp_path / "second", first_hard=0.1)
+    third = rig.apply(os.getpid)
+    time.sleep(0.1)
+    (slot,) = rig.pool._slots
+    slot.enforce_limits()
+    rig.run(first, second, third)
+    assert first.returned == [None]
+    assert [type(error) for error in second.raised] == [WorkerLostError]
+    assert third.returned == [third.pid]
+
+
+def has_begun(path: Path) -> bool:
+    time.sleep(0.2)
+    return path.exists()
+
+
+@pytest.mark.parametrize(("slots", "memory_limit_mib"), [(2, 0), (1, 100_000)])
+def test_call_that_another_process_could_run_and_call_under_a_memory_limit_waits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, slots: int, memory_limit_mib: int
+) -> None:
+    monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
+    rig = Rig(slots, memory_limit_mib)
+    running = [rig.apply(time.sleep, 0.05) for _ in range(slots)]
+    waiting = rig.apply(touch_and_sleep, tmp_path / "begun", 0.0)
+    rig.loop.run_until(lambda: all(one.pid for one in running))
+    assert not has_begun(tmp_path / "begun")
+    rig.run(*running, waiting)
+    rig.pool.terminate()
+
+
+def test_large_call_waits_until_its_process_is_free(rig: Rig, tmp_path: Path) -> None:
+    running, large, last = (
+        rig.apply(time.sleep, 0.05),
+        rig.apply(len, "x" * 1_000_000),
+        rig.apply(Path.touch, tmp_path / "last"),
+    )
+    rig.loop.run_until(lambda: running.pid)
+    assert not has_begun(tmp_path / "last")
+    rig.run(running, large, last)
+    assert large.returned == [1_000_000]
+
+
+def test_calls_ahead_of_a_process_that_dies_run_in_their_order_in_the_next(rig: Rig, tmp_path: Path) -> None:
+    endings = [rig.apply(kill_itself), *(rig.apply(time.monotonic_ns) for _ in range(MOST_AHEAD + 3))]
+    rig.run(*endings)
+    times = [ending.returned[0] for ending in endings[1:]]
+    assert times == sorted(times)
+    assert endings[0].pid not in {ending.pid for ending in endings[1:]}
 
 
 def test_stop_waits_for_what_runs_and_leaves_no_process(rig: Rig) -> None:
