@@ -18,16 +18,12 @@ class Incoming:
 
     def take(self) -> Any:
         """Wait for the next call and return it. Raises EOFError when there is none to come."""
-        call, self._ahead = self._ahead, None
-        if call is None:
-            call = self._stream.receive()
+        call = self._stream.receive() if self._ahead is None else self._ahead
+        # Now, not in peek(): a signal may raise there, in the middle of reading.
+        self._ahead = self._stream.take() if self._stream.has_whole() else None
         self.number += 1
         return call
 
     def peek(self) -> Any:
-        """Return the call that will be next, without waiting for it. None: it is not here, or may not begin."""
-        if self._board.is_closed:
-            return None
-        if self._ahead is None and self._stream.has_whole():
-            self._ahead = self._stream.take()
-        return self._ahead
+        """Return the call that will be next. None: it was not here when the last one was taken, or may not begin."""
+        return None if self._board.is_closed else self._ahead

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -51,8 +51,9 @@ class PoolProcess:
         """Return tracer behind a claim: a message whose job is not ours to run is dropped before the task sees it."""
 
         def trace(uuid: str, _args: Any, _kwargs: Any, request: dict[str, Any]) -> Any:
-            attempt = Attempt(UUID(uuid), UUID(request["token"]), name)
-            claim = self._claim_of(Wanted(attempt.task_id, int(request.get("series", 0)), attempt.token))
+            wanted = _wanted(uuid, request)
+            attempt = Attempt(wanted.task_id, wanted.token, name)
+            claim = self._claim_of(wanted)
             if claim is None:
                 log.info(Event.JOB_DROPPED, task_id=uuid, task=name, reason="not due in this series")
                 return _DROPPED
@@ -67,7 +68,7 @@ class PoolProcess:
 
     def _finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
         """Write the outcome, and claim what comes next if it is known: one trip to the database, and one commit."""
-        wanted = _wanted(self._incoming.peek())
+        wanted = _wanted_by(self._incoming.peek())
         status, claim = self._store.finish(attempt, outcome, wanted)
         if wanted is not None and claim is not None:
             self._claimed = {wanted.token: claim}
@@ -165,13 +166,18 @@ class PoolProcess:
         return job.task_id
 
 
-def _wanted(call: Any) -> Wanted | None:
+def _wanted(uuid: str, request: Mapping[str, Any]) -> Wanted:
+    """Return what a request will claim. Raises TypeError or ValueError for one that nobody of ours has made."""
+    return Wanted(UUID(uuid), int(request.get("series", 0)), UUID(request["token"]))
+
+
+def _wanted_by(call: Any) -> Wanted | None:
     """Return what a call of Celery's tracer will claim; None for no call, or one that will fail at that."""
     if call is None:
         return None
-    _, (_, task_id, request, *_), _ = call
+    _, (_, uuid, request, *_), _ = call
     try:
-        return Wanted(UUID(task_id), int(request.get("series", 0)), UUID(request["token"]))
+        return _wanted(uuid, request)
     except (TypeError, ValueError):
         return None
 

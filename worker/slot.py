@@ -93,7 +93,7 @@ class Slot:
         self._decided_by = self._started_at + START_LIMIT_S
         self._is_warned = False
         self._is_killed = False
-        self._goes_on = False
+        self._goes_on = False  # after what it has sent last, with the next call that it has
         self._is_timed_out = False
         self._excess: MemoryLimitExceeded | None = None
         inherited = [self.stream, *(other.stream for other in others)]
@@ -108,11 +108,6 @@ class Slot:
     def pid(self) -> int:
         """Return the process's id."""
         return int(self._process.pid)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether it waits for a call."""
-        return self.is_ready and self.call is None
 
     @property
     def has_room(self) -> bool:
@@ -135,7 +130,7 @@ class Slot:
 
     def begin_next(self) -> None:
         """Note that the process goes on with the next call that it has, if it has one."""
-        if self.call is None and self._ahead and (self.is_ready or self._goes_on):
+        if self.call is None and self._ahead and self._goes_on:
             self.call, self._started_at, self._is_warned = self._ahead.popleft(), time.monotonic(), False
             self._is_timed_out, self._excess = False, None
             self.number += 1
@@ -184,7 +179,7 @@ class Slot:
         value = self.stream.take()
         call, self.call = self.call, None
         if call is None:
-            self.is_ready = self.was_ready = True
+            self.is_ready = self.was_ready = self._goes_on = True
             self._memory.measure_at_rest()
             return _nothing
         succeeded, result, self._goes_on = value

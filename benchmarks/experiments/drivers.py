@@ -7,10 +7,8 @@ with 1 and with 4 processes: medians of three alternating rounds.
 """
 
 import asyncio
-import multiprocessing
 import re
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
@@ -20,7 +18,8 @@ from uuid import UUID, uuid4
 
 import uvloop
 
-from benchmarks.experiments.schema import NAME, SEARCH_PATH, accept, connect, database_url, fresh_tables
+from benchmarks.experiments.processes import measure
+from benchmarks.experiments.schema import NAME, SEARCH_PATH, connect, database_url
 from worker.attempt_store import CLAIM, TURN, next_parameters
 from worker.connection import Statements
 
@@ -107,33 +106,18 @@ def positional(sql: str) -> tuple[str, list[str]]:
     return re.sub(r"%\((\w+)\)s", number, sql), names
 
 
-def work(make: Callable[[], Execute], claim: str, task_ids: Sequence[UUID], start: Any, reports: Any) -> None:
-    """Claim and finish each job; report when this began and ended and what it cost."""
+def prepare(make: Callable[[], Execute], claim: str, task_ids: Sequence[UUID]) -> Callable[[], None]:
+    """Return what claims and finishes each job."""
     execute = make()
-    start.wait()
-    started_at, cpu_before = time.monotonic(), time.process_time()
-    for task_id in task_ids:
-        identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
-        assert len(execute(claim, identity | {"series": 1})) == 1
-        ((status, *_),) = execute(TURN, identity | OUTCOME | next_parameters(None))
-        assert status == "SUCCESS"
-    reports.put((started_at, time.monotonic(), time.process_time() - cpu_before))
 
+    def work() -> None:
+        for task_id in task_ids:
+            identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
+            assert len(execute(claim, identity | {"series": 1})) == 1
+            ((status, *_),) = execute(TURN, identity | OUTCOME | next_parameters(None))
+            assert status == "SUCCESS"
 
-def measure(make: Callable[[], Execute], claim: str, processes: int, count: int) -> tuple[float, float]:
-    """Return jobs/s and client processor seconds per 1,000 jobs."""
-    fork = multiprocessing.get_context("fork")
-    with fresh_tables() as connection:
-        task_ids = accept(connection, count, batch=500)
-        start, reports = fork.Barrier(processes), fork.Queue()
-        run = partial(work, make, claim)
-        children = [fork.Process(target=run, args=(task_ids[n::processes], start, reports)) for n in range(processes)]
-        for child in children:
-            child.start()
-        begins, ends, cpu = zip(*(reports.get(timeout=300) for _ in children), strict=True)
-        for child in children:
-            child.join()
-    return count / (max(ends) - min(begins)), sum(cpu) * 1000 / count
+    return work
 
 
 def main(count: int) -> None:
@@ -144,7 +128,9 @@ def main(count: int) -> None:
         *product((psycopg_3, libpq, psycopg_2, asyncpg), ((CLAIM, "asynchronous"),), (1, 4)),
         *product((psycopg_3,), ((synchronous, "synchronous"),), (1, 4)),
     ]
-    rounds = [[measure(make, claim, processes, count) for make, (claim, _), processes in cases] for _ in range(3)]
+    rounds = [
+        [measure(partial(prepare, make, claim), processes, count) for make, (claim, _), processes in cases] for _ in range(3)
+    ]
     for (make, (_, commit), processes), figures in zip(cases, zip(*rounds, strict=True), strict=True):
         rate, cpu_s = (median(values) for values in zip(*figures, strict=True))
         print(

@@ -6,16 +6,15 @@ Some processes claim and finish their jobs one after the other; the two ways tak
 the client per 1,000 jobs, and the medians' ratio.
 """
 
-import multiprocessing
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
-from benchmarks.experiments.schema import accept, connect, fresh_tables
+from benchmarks.experiments.processes import measure
+from benchmarks.experiments.schema import connect
 from worker.attempt_store import CLAIM, TURN, Wanted, next_parameters
 from worker.connection import Statements
 
@@ -44,35 +43,15 @@ def together(statements: Statements, jobs: Sequence[Wanted]) -> None:
         assert (status, args is None) == ("SUCCESS", following is None)
 
 
-def work(do: Work, task_ids: Sequence[UUID], start: Any, reports: Any) -> None:
-    """Run in a process of its own; report when it began and ended and what it cost."""
-    statements, jobs = Statements(connect()), [Wanted(task_id, 1, uuid4()) for task_id in task_ids]
-    start.wait()
-    started_at, cpu_before = time.monotonic(), time.process_time()
-    do(statements, jobs)
-    reports.put((started_at, time.monotonic(), time.process_time() - cpu_before))
-
-
-def measure(do: Work, processes: int, count: int) -> tuple[float, float]:
-    """Return jobs/s and client processor seconds per 1,000 jobs."""
-    fork = multiprocessing.get_context("fork")
-    with fresh_tables() as connection:
-        task_ids = accept(connection, count, batch=500)
-        start, reports = fork.Barrier(processes), fork.Queue()
-        run = partial(work, do)
-        children = [fork.Process(target=run, args=(task_ids[n::processes], start, reports)) for n in range(processes)]
-        for child in children:
-            child.start()
-        begins, ends, cpu = zip(*(reports.get(timeout=300) for _ in children), strict=True)
-        for child in children:
-            child.join()
-    return count / (max(ends) - min(begins)), sum(cpu) * 1000 / count
+def prepare(do: Work, task_ids: Sequence[UUID]) -> Callable[[], None]:
+    """Return what does the jobs on a connection of its own."""
+    return partial(do, Statements(connect()), [Wanted(task_id, 1, uuid4()) for task_id in task_ids])
 
 
 def main(count: int) -> None:
     """Print two lines for each number of processes."""
     for processes in (1, 4):
-        rounds = [(measure(apart, processes, count), measure(together, processes, count)) for _ in range(ROUNDS)]
+        rounds = [[measure(partial(prepare, do), processes, count) for do in (apart, together)] for _ in range(ROUNDS)]
         (rate_apart, cpu_apart), (rate_together, cpu_together) = (
             tuple(map(median, zip(*figures, strict=True))) for figures in zip(*rounds, strict=True)
         )

@@ -669,7 +669,7 @@ def test_processes_that_leave_at_the_same_time_do_not_end_the_worker(monkeypatch
     monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
     monkeypatch.setattr(state, "should_stop", None)
     rig = Rig(MAX_STILLBIRTHS + 1)
-    rig.loop.run_until(lambda: all(slot.is_free for slot in rig.pool._slots))
+    rig.loop.run_until(lambda: all(slot.is_ready for slot in rig.pool._slots))
     endings = [rig.apply(leave) for _ in rig.pool._slots]
     deadline = time.monotonic() + LIMIT_S
     while not all(is_zombie(ending.pid) for ending in endings):
