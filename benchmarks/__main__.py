@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from benchmarks.engines import EngineSet
 from benchmarks.environments import python_of, versions_of
 from benchmarks.errors import BenchmarkError
 from benchmarks.findings import Findings, targets_table
+from benchmarks.losses import losses_section, measure_again_if_lost
 from benchmarks.machine_lock import only_one
 from benchmarks.memory import WHOLE, measure_footprint
 from benchmarks.programme import FULL, SMALL, Programme
@@ -107,13 +109,16 @@ def _measure(programme: Programme, pythons: Mapping[str, Path], findings: Findin
         yield from programme.measure(stacks, findings)
     if "memory" in programme.names:
         yield _measure_memory(programme, pythons, findings)
+    if findings.losses:
+        yield losses_section(findings.losses)
 
 
 def _measure_memory(programme: Programme, pythons: Mapping[str, Path], findings: Findings) -> str:
     alone = {WHOLE if name == "standalone" else name: python for name, python in pythons.items()}
     for name, python in alone.items():
         print(f"  memory: {name}", file=sys.stderr)
-        findings.footprints[name] = measure_footprint(name, python, PLACE, programme.idle_s, programme.memory_jobs)
+        measure = partial(measure_footprint, name, python, PLACE, programme.idle_s, programme.memory_jobs)
+        findings.footprints[name] = measure_again_if_lost(measure, findings.losses)
     title = f"## Memory (PSS), and what runs when nothing is to do, over {programme.idle_s:g} s"
     return f"{title}\n\nEach alone, on engines of its own.\n\n{report.footprints(findings.footprints)}\n"
 

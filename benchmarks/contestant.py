@@ -77,6 +77,8 @@ class Contestant(ABC):
     queue_name: str | None = None
     #: The engines that it needs, by their names in engines.py.
     engine_names: Sequence[str] = ()
+    #: Whether a job that it loses voids the run.
+    is_ours = False
 
     def __init__(self, name: str, python: Path, engines: Engines) -> None:
         self.name = name
@@ -160,6 +162,8 @@ class Contestant(ABC):
 
 class Batching(Contestant):
     """What only our own stack is asked for."""
+
+    is_ours = True
 
     @abstractmethod
     def batch_submission(self, jobs: Sequence[Sum]) -> bytes:

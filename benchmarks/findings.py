@@ -22,10 +22,11 @@ GROWN: Final = "1,000,000 finished"
 
 @dataclass(slots=True)
 class Findings:
-    """The samples of each measurement by its key, and the footprints by contestant."""
+    """The samples of each measurement by its key, the footprints by contestant, and which jobs peers have lost."""
 
     samples: dict[str, Samples] = field(default_factory=dict)
     footprints: dict[str, Footprint] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
     def ratios(self, key: str, upper: str, lower: str, column: Ratio) -> Sequence[float] | None:
         """Return the ratio in each round; None where it was not measured."""

@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks import growth, report
 from benchmarks.findings import BATCHES, OURS, SINGLES, Findings, submit_key
+from benchmarks.losses import measure_again_if_lost
 from benchmarks.measurements import (
     CONNECTIONS,
     Measure,
@@ -86,7 +87,7 @@ class Programme:
         for connections in LEVELS:
             plural = "s" * (connections > 1)
             title = f"Submit: POST /add on {connections} connection{plural}, one api process, {self.submit_s:g} s a round"
-            samples = self._in_turn(_entries(stacks, submit(self.submit_s, connections)))
+            samples = self._in_turn(_entries(stacks, submit(self.submit_s, connections)), findings)
             findings.samples[submit_key(connections)] = samples
             yield self._section(title, "requests/s", samples)
 
@@ -95,19 +96,19 @@ class Programme:
             BATCHES: publish_batches(self.batch_jobs, BATCH_SIZE),
             SINGLES: publish_singles(self.batch_jobs),
         }
-        samples = self._in_turn({name: partial(measure, stacks[0]) for name, measure in measures.items()})
+        samples = self._in_turn({name: partial(measure, stacks[0]) for name, measure in measures.items()}, findings)
         findings.samples["batch"] = samples
         title = f"Batch: {self.batch_jobs:,} jobs in batches of {BATCH_SIZE:,} or one by one, until the last is published"
         yield self._section(title, "jobs/s", samples, base=BATCHES)
 
     def _execute(self, stacks: Sequence[Stack], findings: Findings) -> Iterator[str]:
-        samples = self._in_turn(_entries(stacks, execute(self.execute_jobs)))
+        samples = self._in_turn(_entries(stacks, execute(self.execute_jobs)), findings)
         findings.samples["execute"] = samples
         title = f"Execute: {self.execute_jobs:,} queued `add` jobs, four workers, until the last outcome can be read"
         yield self._section(title, "jobs/s", samples)
 
     def _end_to_end(self, stacks: Sequence[Stack], findings: Findings) -> Iterator[str]:
-        samples = self._in_turn(_entries(stacks, end_to_end(self.end_to_end_jobs)))
+        samples = self._in_turn(_entries(stacks, end_to_end(self.end_to_end_jobs)), findings)
         findings.samples["end-to-end"] = samples
         title = f"End to end: {self.end_to_end_jobs:,} jobs over HTTP, first request until last outcome can be read"
         yield self._section(title, "jobs/s", samples)
@@ -118,13 +119,13 @@ class Programme:
             "at half load": round_trip_at_half_load(self.round_trip_s, self.capacity_jobs),
         }
         for name, measure in measures.items():
-            samples = self._in_turn(_entries(stacks, measure))
+            samples = self._in_turn(_entries(stacks, measure), findings)
             findings.samples[f"round-trip {name}"] = samples
             title = f"Round trip, {name}: one client submits and waits for the result, {self.round_trip_s:g} s a round"
             yield self._section(title, "round trips/s", samples, columns=(P50, P99))
 
     def _status(self, stacks: Sequence[Stack], findings: Findings) -> Iterator[str]:
-        samples = self._in_turn(_entries(stacks, status(self.status_s)))
+        samples = self._in_turn(_entries(stacks, status(self.status_s)), findings)
         findings.samples["status"] = samples
         title = f"Status: GET /status/{{id}} of finished jobs on {CONNECTIONS} connections; echo: a bare GET"
         yield self._section(title, "requests/s", samples)
@@ -144,8 +145,8 @@ class Programme:
         head = f"## Growth: {OURS}, with many jobs in the table\n\n{_rounds(self.growth_rounds)}\n\n"
         yield head + report.growth(submissions, trips, growth.EMPTY) + "\n"
 
-    def _in_turn(self, entries: Entries) -> Samples:
-        return in_turn(entries, self.rounds)
+    def _in_turn(self, entries: Entries, findings: Findings) -> Samples:
+        return in_turn(entries, self.rounds, findings.losses)
 
     def _section(
         self, title: str, unit: str, samples: Samples, *, base: str = OURS, columns: Sequence[Ratio] = (RATE, CPU)
@@ -175,7 +176,7 @@ FULL: Final = Programme(
     rounds=5,
     submit_s=3.0,
     batch_jobs=20_000,
-    execute_jobs=10_000,
+    execute_jobs=20_000,
     end_to_end_jobs=10_000,
     round_trip_s=6.0,
     capacity_jobs=4000,
@@ -189,12 +190,12 @@ FULL: Final = Programme(
 )
 
 
-def in_turn(entries: Entries, rounds: int) -> dict[str, list[Sample]]:
-    """Measure A B A B ... and drop the first round."""
+def in_turn(entries: Entries, rounds: int, losses: list[str]) -> dict[str, list[Sample]]:
+    """Measure A B A B ... and drop the first round. Notes in losses what peers lost."""
     samples: dict[str, list[Sample]] = {name: [] for name in entries}
     for number in range(rounds + 1):
         for name, measure in entries.items():
-            sample = measure()
+            sample = measure_again_if_lost(measure, losses)
             _note(number, name, sample)
             if number > 0:
                 samples[name].append(sample)

@@ -12,7 +12,7 @@ from typing import Final
 import uvloop
 
 from benchmarks.contestant import Batching, Command, Contestant, Sum
-from benchmarks.errors import BenchmarkError
+from benchmarks.errors import BenchmarkError, PeerLossError
 from benchmarks.load import Load, LoadResult, run_load
 from standalone.leash import leashed
 from tests.processes import descendants_of
@@ -22,6 +22,10 @@ START_LIMIT_S: Final = 60.0
 STOP_LIMIT_S: Final = 15.0
 #: A drain in which nothing is finished for so long has lost a job.
 STALL_LIMIT_S: Final = 20.0
+
+#: How long it takes at most to notice the end of a drain, and how long nobody looks while that is far.
+LOOK_S: Final = 0.02
+LONGEST_LOOK_S: Final = 1.0
 
 #: How cpu_s names this process.
 LOAD_GENERATOR: Final = "load generator"
@@ -92,15 +96,19 @@ class Stack:
 
     def wait_until_finished(self, count: int) -> None:
         """Return when the outcomes of all `count` jobs can be read. Raises BenchmarkError if a job got lost."""
-        finished, progress_at = 0, time.monotonic()
+        began_at = progress_at = time.monotonic()
+        finished = 0
         while finished < count:
-            time.sleep(0.02)
+            # Counting costs the store, and more the fuller it is: so seldom, until the end is near.
+            rest_s = (time.monotonic() - began_at) * (count / finished - 1) if finished else 0.0
+            time.sleep(min(max(LOOK_S, rest_s / 2), LONGEST_LOOK_S))
             before, finished = finished, self.contestant.count_finished()
             if finished != before:
                 progress_at = time.monotonic()
             elif time.monotonic() > progress_at + STALL_LIMIT_S:
                 self.check_alive()
-                raise BenchmarkError(f"{self.name}: {count - finished} of {count} jobs never finished")
+                kind = BenchmarkError if self.contestant.is_ours else PeerLossError
+                raise kind(f"{self.name}: {count - finished:,} of {count:,} jobs never finished")
 
     def clear(self) -> None:
         """Forget all jobs."""

@@ -26,6 +26,7 @@ class Whole(Contestant):
     """`./dev run` itself, with the engines that it starts. Its workers run from the start."""
 
     title = "`./dev run`: supervisor, api, scheduler, four workers, PostgreSQL and Valkey"
+    is_ours = True
 
     def __init__(self, name: str, python: Path, data_path: Path) -> None:
         super().__init__(name, python, Engines("", "", Path(), 0))
