@@ -24,7 +24,8 @@ from core.queries import load_query
 from core.registry import Registry, TaskSpec
 from core.settings import Settings
 from core.signatures import Signature
-from worker.attempt_store import TURN, next_parameters
+from worker.attempt_store import TURN, turn_parameters
+from worker.outcome import Attempt, Failed, Succeeded
 
 WAIT_LIMIT_S: Final = 10.0
 ADD: Final = {"x": 2, "y": 3}
@@ -196,11 +197,11 @@ class Hand:
 
     def finish(self, task_id: str, token: UUID, result: str = "5") -> None:
         """Record a success; result is JSON text."""
-        self._end(task_id, token, "SUCCESS", result=result)
+        self._end(task_id, token, Succeeded(result))
 
     def fail(self, task_id: str, token: UUID, error: str, traceback: str) -> None:
         """Record a failure for good; error is JSON text."""
-        self._end(task_id, token, "FAILURE", error=error, traceback=traceback)
+        self._end(task_id, token, Failed(error, traceback))
 
     def retry(self, task_id: str, token: UUID, error: str) -> None:
         """Record a failed attempt that is followed by another."""
@@ -223,14 +224,9 @@ class Hand:
             [f"{part}-{uuid4()}", part, age_s],
         )
 
-    def _end(self, task_id: str, token: UUID, status: str, **values: str) -> None:
-        ended = {"task_id": UUID(task_id), "token": token, "status": status}
-        optional = {"result": None, "error": None, "traceback": None}
-        row = self.connection.execute(
-            TURN, ended | optional | values | next_parameters(None) | {"worker": "hand"}
-        ).fetchone()
-        assert row is not None
-        assert row[0] is not None
+    def _end(self, task_id: str, token: UUID, outcome: Succeeded | Failed) -> None:
+        ended = turn_parameters([(Attempt(UUID(task_id), token, "tasks.add"), outcome)])
+        assert self.connection.execute(TURN, ended | {"worker": "hand"}).rowcount == 1
 
     def _run(self, name: str, parameters: dict[str, Any]) -> int:
         query = load_query("worker", name)

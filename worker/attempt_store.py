@@ -1,7 +1,7 @@
 """The statements of attempts. All may be sent twice without harm: each is fenced by series or token."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -9,11 +9,12 @@ from uuid import UUID
 from core.acceptance import ACCEPT, NewJob, accept_parameters
 from core.queries import load_query
 from core.states import Status
-from worker.connection import LazyConnection
+from worker.connection import LazyConnection, text_array, uuid_array
 from worker.outcome import TRACEBACK_LIMIT, Attempt, Failed, Succeeded, storable_text
 
 CLAIM: Final = load_query("worker", "claim")
 TURN: Final = load_query("worker", "turn")
+IS_HELD: Final = load_query("worker", "is_held")
 RETRY: Final = load_query("worker", "retry")
 RETRIES: Final = load_query("worker", "retries")
 PROGRESS: Final = load_query("worker", "progress")
@@ -58,21 +59,29 @@ class AttemptStore:
         rows = self._connection.execute(CLAIM, parameters)
         return Claim(*rows[0][:5]) if rows else None
 
-    def finish(
-        self, attempt: Attempt, outcome: Succeeded | Failed, wanted: Wanted | None = None
-    ) -> tuple[Status | None, Claim | None]:
-        """Write the outcome and return the job's status; claim what is wanted next in the same commit, if it is free.
+    def turn(
+        self, ended: Sequence[tuple[Attempt, Succeeded | Failed]], wanted: Sequence[Wanted] = ()
+    ) -> tuple[dict[UUID, Status], dict[UUID, Claim]]:
+        """Write outcomes and claim what is wanted next, in one commit; return both by token: what jobs are now, and claims.
 
-        No status: the attempt was fenced, another one owns the job by now. No claim says nothing: ask again with claim().
+        An outcome that is not among them was fenced: another attempt owns the job by now. A claim that is not among them
+        says nothing: ask again with claim().
         """
-        match outcome:
-            case Succeeded(result):
-                values = {"status": Status.SUCCESS, "result": result, "error": None, "traceback": None}
-            case Failed(error, traceback):
-                values = {"status": Status.FAILURE, "result": None, "error": error, "traceback": _shorten(traceback)}
-        parameters = _identity(attempt) | values | next_parameters(wanted) | {"worker": self._worker}
-        ((status, *claimed),) = self._connection.execute(TURN, parameters)
-        return None if status is None else Status(status), None if claimed[0] is None else Claim(*claimed)
+        rows = self._connection.execute(TURN, turn_parameters(ended, wanted) | {"worker": self._worker})
+        statuses = {token: Status(status) for token, status, *_ in rows if status is not None}
+        claims = {token: Claim(*claim) for token, status, *claim in rows if status is None}
+        for attempt, outcome in ended:
+            while attempt.token not in statuses and self._holds(attempt):
+                statuses |= self.turn([(attempt, outcome)])[0]
+        return statuses, claims
+
+    def finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
+        """Write one outcome and return the job's status. None: fenced."""
+        return self.turn([(attempt, outcome)])[0].get(attempt.token)
+
+    def _holds(self, attempt: Attempt) -> bool:
+        """Whether the job is still this attempt's; waits for whoever has it locked."""
+        return bool(self._connection.execute(IS_HELD, _identity(attempt)))
 
     def retry(self, attempt: Attempt, error: str, traceback: str | None, delay_s: float) -> Status | None:
         """Make the job due again after delay_s seconds and return its status, REVOKED if it was cancelled. None: fenced."""
@@ -127,11 +136,25 @@ class AttemptStore:
         self._connection.execute(ACCEPT, accept_parameters([job]))
 
 
-def next_parameters(wanted: Wanted | None) -> dict[str, Any]:
-    """Return what TURN takes for what is claimed next."""
-    if wanted is None:
-        return {"next_task_id": None, "next_series": None, "next_token": None}
-    return {"next_task_id": wanted.task_id, "next_series": wanted.series, "next_token": wanted.token}
+def turn_parameters(ended: Sequence[tuple[Attempt, Succeeded | Failed]], wanted: Sequence[Wanted] = ()) -> dict[str, Any]:
+    """Return what TURN takes beside the worker."""
+    return {
+        "task_ids": uuid_array(attempt.task_id for attempt, _ in ended),
+        "tokens": uuid_array(attempt.token for attempt, _ in ended),
+        "statuses": text_array(_status(outcome) for _, outcome in ended),
+        "results": text_array(outcome.result if isinstance(outcome, Succeeded) else None for _, outcome in ended),
+        "errors": text_array(outcome.error if isinstance(outcome, Failed) else None for _, outcome in ended),
+        "tracebacks": text_array(
+            _shorten(outcome.traceback) if isinstance(outcome, Failed) else None for _, outcome in ended
+        ),
+        "next_task_ids": uuid_array(job.task_id for job in wanted),
+        "next_series": "{" + ",".join(str(job.series) for job in wanted) + "}",
+        "next_tokens": uuid_array(job.token for job in wanted),
+    }
+
+
+def _status(outcome: Succeeded | Failed) -> Status:
+    return Status.SUCCESS if isinstance(outcome, Succeeded) else Status.FAILURE
 
 
 def _identity(attempt: Attempt) -> dict[str, Any]:

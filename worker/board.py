@@ -1,11 +1,13 @@
-"""What a worker tells one of its pool processes while a call runs there: a few bytes of memory that both see."""
+"""What a worker and one of its pool processes tell each other at any time: a few bytes of memory that both see."""
 
 import mmap
 import struct
 from typing import Final
 
 _NUMBER: Final = struct.Struct("=Q")
-_IS_CLOSED_AT: Final = _NUMBER.size
+_INTERRUPTED: Final = slice(0, _NUMBER.size)
+_BEGUN: Final = slice(_NUMBER.size, 2 * _NUMBER.size)
+_IS_CLOSED_AT: Final = 2 * _NUMBER.size
 
 
 class Board:
@@ -14,13 +16,23 @@ class Board:
     def __init__(self) -> None:
         self._memory: Final = mmap.mmap(-1, _IS_CLOSED_AT + 1)
 
+    def begin(self, number: int) -> None:
+        """Note, in the process, which call begins."""
+        self._memory[_BEGUN] = _NUMBER.pack(number)
+
+    @property
+    def begun(self) -> int:
+        """The number of the call that began last; 0: none. The worker may not have heard how those before it ended."""
+        number: int = _NUMBER.unpack(self._memory[_BEGUN])[0]
+        return number
+
     def interrupt(self, number: int) -> None:
         """Mark a call as the one that a signal is for."""
-        self._memory[: _NUMBER.size] = _NUMBER.pack(number)
+        self._memory[_INTERRUPTED] = _NUMBER.pack(number)
 
     def is_interrupted(self, number: int) -> bool:
         """Whether the signal that came is for this call."""
-        return self._memory[: _NUMBER.size] == _NUMBER.pack(number)
+        return self._memory[_INTERRUPTED] == _NUMBER.pack(number)
 
     def close(self) -> None:
         """Let no further call begin."""

@@ -12,14 +12,14 @@ from billiard.exceptions import SoftTimeLimitExceeded
 
 from worker.board import Board
 from worker.call_stream import CallStream
-from worker.incoming import Incoming
+from worker.desk import Desk
 
 #: The first value that a pool process sends: it is ready for calls.
 READY: Final = "ready"
 
 _PLAIN: Final = (int, float, str, bytes, type(None))
 
-Initialize = Callable[[Incoming], None]
+Initialize = Callable[[Desk], None]
 Finalize = Callable[[int, int], None]
 
 
@@ -39,12 +39,11 @@ def serve(
     # What a task forks must not hold our end open: the worker would not notice our death.
     os.register_at_fork(after_in_child=endpoint.close)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # the worker's own handler drains the worker
-    stream = CallStream(endpoint)
-    incoming = Incoming(stream, board)
-    initialize(incoming)
+    desk = Desk(CallStream(endpoint), board)
+    initialize(desk)
     code = os.EX_OK
     try:
-        _run_calls(stream, incoming, board)
+        _run_calls(desk, board)
     except BaseException:
         code = os.EX_SOFTWARE
         raise
@@ -52,27 +51,30 @@ def serve(
         finalize(os.getpid(), code)
 
 
-def _run_calls(stream: CallStream, incoming: Incoming, board: Board) -> None:
-    """Run one call after the other. Sends whether it returned, what it returned or raised, whether the next one begins."""
+def _run_calls(desk: Desk, board: Board) -> None:
+    """Run one call after the other. Answers whether it returned, what it returned or raised, whether the next one begins."""
     soft_limit = _SoftLimit(board)
-    stream.send(READY)
+    desk.answer(READY)
     goes_on = True
     while goes_on:
         try:
-            function, args, limit_s = incoming.take()
+            function, args, limit_s = desk.take()
         except EOFError:
             return
         try:
-            with soft_limit.of(incoming.number, limit_s):
+            with soft_limit.of(desk.number, limit_s):
                 succeeded, result = True, function(*args)
         except (SystemExit, KeyboardInterrupt):
-            stream.send((False, ExceptionInfo(), False))
+            desk.rest()
+            desk.answer((False, ExceptionInfo(), False))
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
             succeeded, result = False, ExceptionInfo()
         goes_on = not board.is_closed
+        if not goes_on:
+            desk.rest()
         value = succeeded, result, goes_on
-        stream.send(value if _is_plain(result) or stream.survives(value) else (False, _unsendable(result), goes_on))
+        desk.answer(value if _is_plain(result) or CallStream.survives(value) else (False, _unsendable(result), goes_on))
 
 
 def _is_plain(result: Any) -> bool:

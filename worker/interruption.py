@@ -49,15 +49,11 @@ class Interruption:
         if request is None or request.worker_pid is None:
             return False
         slot = self._slot_of(request.worker_pid)
-        if slot is None:
-            return False
-        # In this order: the request had begun before its process's number was read, and had not ended after that.
-        call_number = slot.number
-        if request.acknowledged:
+        if slot is None or request.acknowledged or not slot.runs(request.call_number):
             return False
         log.info(Event.JOB_INTERRUPTED, task_id=request.id, task=request.name, signal=number.name)
         if number is signal.SIGKILL:
             kill_family(slot.pid)
         else:
-            slot.interrupt(call_number)
+            slot.interrupt(request.call_number)
         return True

@@ -139,7 +139,7 @@ class ParentReports:
                 self._finish(attempt, outcome)
 
     def _finish(self, attempt: Attempt, outcome: Failed) -> None:
-        status, _ = self._store.finish(attempt, outcome)
+        status = self._store.finish(attempt, outcome)
         if status is not None:
             log.info(Event.JOB_FINISHED, **_fields(attempt), status=status, error=outcome.error)
 

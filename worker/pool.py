@@ -19,7 +19,7 @@ from celery.concurrency.prefork import process_destructor, process_initializer
 from celery.worker import state
 
 from core.events import Event
-from worker.incoming import Incoming
+from worker.desk import Desk
 from worker.slot import MOST_AHEAD, PARTING_LIMIT_S, Call, Slot
 
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
@@ -148,9 +148,9 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             most_ahead=MOST_AHEAD if self.limit == 1 and not memory_limit_mib else 0,
         )
 
-    def _initialize(self, incoming: Incoming) -> None:
+    def _initialize(self, desk: Desk) -> None:
         """Run in each new process, after the fork."""
-        self.app.incoming = incoming
+        self.app.desk = desk
         process_initializer(*self.options["initargs"])
 
     def _watch(self, slot: Slot) -> None:
@@ -179,6 +179,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
         """Bury a process that is gone, and fork another."""
         if self._hub is not None:
             self._hub.remove(slot.stream.fileno())
+        self._tell(slot.catch_up)
         self._slots.remove(slot)
         self._tell(slot.bury)
         self._calls.extendleft(reversed(slot.take_back()))

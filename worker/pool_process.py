@@ -18,7 +18,7 @@ from core.states import Status
 from core.strict_json import dumps, encode_result
 from core.task import UnsupportedCallError
 from worker.attempt_store import AttemptStore, Claim, Wanted
-from worker.incoming import Incoming
+from worker.ledger import Ended, Ledger
 from worker.outcome import Attempt, Failed, Killed, Lost, Outcome, RetryWanted, Succeeded, error_json, exception_json
 from worker.retrying import Retrying
 
@@ -36,13 +36,11 @@ log = structlog.get_logger()
 class PoolProcess:
     """One slot: claims, runs and records, one attempt at a time. It is Celery's recorder and the tasks' runtime."""
 
-    def __init__(self, store: AttemptStore, registry: Registry, retrying: Retrying, incoming: Incoming) -> None:
+    def __init__(self, store: AttemptStore, registry: Registry, retrying: Retrying, ledger: Ledger) -> None:
         self._store = store
         self._registry = registry
         self._retrying = retrying
-        self._incoming = incoming
-        #: What was claimed together with the last outcome, by the attempt's token.
-        self._claimed: dict[UUID, Claim] = {}
+        self._ledger = ledger
         self._claim: Claim | None = None
         self._attempt: Attempt | None = None
         self._progress_at = 0.0
@@ -53,7 +51,7 @@ class PoolProcess:
         def trace(uuid: str, _args: Any, _kwargs: Any, request: dict[str, Any]) -> Any:
             wanted = _wanted(uuid, request)
             attempt = Attempt(wanted.task_id, wanted.token, name)
-            claim = self._claim_of(wanted)
+            claim = self._ledger.claim(wanted)
             if claim is None:
                 log.info(Event.JOB_DROPPED, task_id=uuid, task=name, reason="not due in this series")
                 return _DROPPED
@@ -61,18 +59,6 @@ class PoolProcess:
                 return self._run(attempt, claim, tracer, request)
 
         return trace
-
-    def _claim_of(self, wanted: Wanted) -> Claim | None:
-        claimed, self._claimed = self._claimed, {}
-        return claimed.get(wanted.token) or self._store.claim(wanted)
-
-    def _finish(self, attempt: Attempt, outcome: Succeeded | Failed) -> Status | None:
-        """Write the outcome, and claim what comes next if it is known: one trip to the database, and one commit."""
-        wanted = _wanted_by(self._incoming.peek())
-        status, claim = self._store.finish(attempt, outcome, wanted)
-        if wanted is not None and claim is not None:
-            self._claimed = {wanted.token: claim}
-        return status
 
     def _run(self, attempt: Attempt, claim: Claim, tracer: Tracer, request: dict[str, Any]) -> Any:
         log.debug(Event.JOB_CLAIMED)
@@ -100,13 +86,13 @@ class PoolProcess:
     def record(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write what became of the running attempt."""
         match outcome:
-            case Succeeded():
-                self._report(Event.JOB_FINISHED, self._finish(attempt, outcome))
-            case Failed(error, traceback):
-                self._report(Event.JOB_FINISHED, self._finish(attempt, outcome), error=error, exception=traceback)
+            case Succeeded() | Failed():
+                number, links = (0, None) if self._claim is None else (self._claim.attempt, self._claim.links)
+                self._ledger.end(Ended(attempt, outcome, number, has_links=links is not None))
             case RetryWanted(error, traceback, delay_s):
                 retries = 0 if self._claim is None else self._claim.retries
                 wait_s = self._retrying.delay_s(retries) if delay_s is None else delay_s
+                self._ledger.settle()
                 status = self._store.retry(attempt, error, traceback, wait_s)
                 event = Event.JOB_FINISHED if status is Status.REVOKED else Event.JOB_RETRIED
                 self._report(event, status, delay_s=round(wait_s, 3), error=error)
@@ -171,7 +157,7 @@ def _wanted(uuid: str, request: Mapping[str, Any]) -> Wanted:
     return Wanted(UUID(uuid), int(request.get("series", 0)), UUID(request["token"]))
 
 
-def _wanted_by(call: Any) -> Wanted | None:
+def wanted_by(call: Any) -> Wanted | None:
     """Return what a call of Celery's tracer will claim; None for no call, or one that will fail at that."""
     if call is None:
         return None

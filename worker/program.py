@@ -22,9 +22,11 @@ from worker.drain import Drain
 from worker.heartbeat import Heartbeat
 from worker.holdings import Holdings
 from worker.interruption import Interruption
+from worker.late_writer import LateWriter
+from worker.ledger import Ledger
 from worker.parent_reports import ParentReports
 from worker.pool import TaskPool
-from worker.pool_process import PoolProcess
+from worker.pool_process import PoolProcess, wanted_by
 from worker.request import take_message
 from worker.retrying import Retrying
 from worker.slot import Slot
@@ -111,7 +113,9 @@ def _plug_in_pool_process(app: ServiceApp, registry: Registry, settings: Setting
         """Run in each new pool process, after the fork: its own connection, its own random numbers."""
         connection = PatientConnection(settings, instance_id, POOL_STATEMENT_TIMEOUT_S)
         store = AttemptStore(connection, instance_id)
-        process = PoolProcess(store, registry, Retrying(settings, Random()), app.incoming)
+        late_writer = LateWriter(LazyConnection(settings, instance_id, POOL_STATEMENT_TIMEOUT_S), instance_id)
+        ledger = Ledger(store, app.desk, wanted_by, late_writer)
+        process = PoolProcess(store, registry, Retrying(settings, Random()), ledger)
         app.recorder = app.runtime = process
         app.log.redirect_stdouts(settings.log_level)
         for name in registry.specs:

@@ -52,6 +52,8 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
     """
 
     acknowledged: bool
+    #: Which call of its pool process it is, when it has begun.
+    call_number: int
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
@@ -63,6 +65,11 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
             raise InvalidTaskError(f"{self.id!r} is not a job's id") from error  # Celery drops the message
         self.app.holdings.add(self.token, task_id, self)
         self.app.acknowledgements.arrive(message)
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Note that a pool process has begun with it."""
+        self.call_number = self.app.task_pool.slot_of(pid).number
+        super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
         """Only acknowledge what the pool process reports: it has recorded the outcome, whatever was raised."""

@@ -37,8 +37,11 @@ START_LIMIT_S: Final = 60.0
 PARTING_LIMIT_S: Final = 2.0
 
 #: Calls that a process may have ahead, each of so many bytes at most: they fit into the stream, so nobody waits to send.
-MOST_AHEAD: Final = 8
-AHEAD_BYTES: Final = 8_192
+MOST_AHEAD: Final = 16
+AHEAD_BYTES: Final = 4_096
+
+#: So often the worker looks which of its calls a process runs that has calls ahead: it may say so late.
+CATCH_UP_S: Final = 1.0
 
 _FORK: Final = get_context("fork")
 
@@ -60,7 +63,10 @@ class Call:
 
 
 class Slot:
-    """A pool process, as its worker sees it. `call` is what it runs at present, and `number` how many it has begun."""
+    """A pool process, as its worker sees it. `call` is what it runs at present, and `number` how many it has begun.
+
+    A process may hold back how its last calls ended, until it has written that; the board says which one it runs.
+    """
 
     def __init__(
         self,
@@ -84,6 +90,8 @@ class Slot:
         self.stream = CallStream(ours)
         self._board = Board()
         self._ahead: deque[Call] = deque()
+        self._unanswered: deque[Call] = deque()  # that have ended
+        self._catch_up_at = 0.0
         self._most_ahead = most_ahead
         self.call: Call | None = None
         self.is_ready = False
@@ -135,11 +143,21 @@ class Slot:
             self._is_timed_out, self._excess = False, None
             self.number += 1
             self._memory.expect_look(self._started_at)
+            self._catch_up_at = self._started_at + CATCH_UP_S
             self.call.on_accepted(self.pid, self._started_at)
 
+    def catch_up(self) -> None:
+        """Note what the process runs by now, though it has not said how the calls before that ended."""
+        while self.call is not None and self._ahead and self.number < self._board.begun:
+            self._unanswered.append(self.call)
+            self.call = None
+            self.begin_next()
+        self._catch_up_at = time.monotonic() + CATCH_UP_S
+
     def take_back(self) -> list[Call]:
-        """Return the calls that the process has not begun, and will not."""
-        calls = list(self._ahead)
+        """Return the calls that a process which is gone has not begun, or of which it has not said how they ended."""
+        calls = [*self._unanswered, *self._ahead]
+        self._unanswered.clear()
         self._ahead.clear()
         return calls
 
@@ -151,8 +169,10 @@ class Slot:
         """Return when enforce_limits() has to be called next, in time.monotonic()'s seconds."""
         if self._is_killed:
             return None
-        time_is_up, look_at = self._time_is_up_at(), self._memory.look_at
-        return time_is_up if look_at is None or (time_is_up is not None and time_is_up < look_at) else look_at
+        moments = [moment for moment in (self._time_is_up_at(), self._memory.look_at) if moment is not None]
+        if self.call is not None and self._ahead:
+            moments.append(self._catch_up_at)
+        return min(moments, default=None)
 
     def enforce_limits(self) -> None:
         """Raise SoftTimeLimitExceeded in a call that has passed its soft limit; kill its process at the hard one.
@@ -161,11 +181,17 @@ class Slot:
         passed its limit. One that waits for a call, but with a worn memory, is let go.
         """
         now = time.monotonic()
+        if self._catch_up_at <= now:
+            self.catch_up()
         if self._memory.look_at is not None and self._memory.look_at <= now:
             self._look(now)
         time_is_up = self._time_is_up_at()
         if self._is_killed or time_is_up is None or now < time_is_up:
             return
+        number = self.number
+        self.catch_up()
+        if self.number != number:
+            return  # it is not the call whose time is up
         if self.call is not None and self.call.soft_limit_s is not None and not self._is_warned:
             self._is_warned = True
             self.interrupt(self.number)
@@ -177,7 +203,10 @@ class Slot:
     def finish(self) -> Callable[[], None]:
         """Take the value that the process has sent. Return what tells Celery about the call; after that, begin_next()."""
         value = self.stream.take()
-        call, self.call = self.call, None
+        if self._unanswered:
+            call: Call | None = self._unanswered.popleft()
+        else:
+            call, self.call = self.call, None
         if call is None:
             self.is_ready = self.was_ready = self._goes_on = True
             self._memory.measure_at_rest()
@@ -222,8 +251,12 @@ class Slot:
         while self._process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.001)
 
+    def runs(self, number: int) -> bool:
+        """Whether the process runs this call. number: self.number when it began."""
+        return self._board.begun == number
+
     def interrupt(self, number: int) -> None:
-        """Raise SoftTimeLimitExceeded in a call, if the process still runs it. number: self.number while it runs."""
+        """Raise SoftTimeLimitExceeded in a call, if the process still runs it. number: self.number when it began."""
         self._board.interrupt(number)
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)

@@ -20,13 +20,12 @@ import uvloop
 
 from benchmarks.experiments.processes import measure
 from benchmarks.experiments.schema import NAME, SEARCH_PATH, connect, database_url
-from worker.attempt_store import CLAIM, TURN, next_parameters
+from worker.attempt_store import CLAIM, TURN, turn_parameters
 from worker.connection import Statements
+from worker.outcome import Attempt, Succeeded
 
 ASYNCHRONOUS: Final = ", set_config('synchronous_commit', 'off', true)"
-OUTCOME: Final = {"status": "SUCCESS", "result": "5", "error": None, "traceback": None}
-UUIDS: Final = ("task_id", "token", "next_task_id", "next_token")
-TYPES: Final = dict.fromkeys(UUIDS, "uuid") | dict.fromkeys(("series", "next_series"), "integer")  # all others are text
+TYPES: Final = {"task_id": "uuid", "token": "uuid", "series": "integer"}  # all others are text
 
 Parameters = dict[str, Any]
 Execute = Callable[[str, Parameters], Sequence[Any]]
@@ -112,10 +111,10 @@ def prepare(make: Callable[[], Execute], claim: str, task_ids: Sequence[UUID]) -
 
     def work() -> None:
         for task_id in task_ids:
-            identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
+            identity: dict[str, Any] = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
             assert len(execute(claim, identity | {"series": 1})) == 1
-            ((status, *_),) = execute(TURN, identity | OUTCOME | next_parameters(None))
-            assert status == "SUCCESS"
+            ended = turn_parameters([(Attempt(task_id, identity["token"], "tasks.add"), Succeeded("5"))])
+            assert len(execute(TURN, ended | {"worker": "experiment"})) == 1
 
     return work
 

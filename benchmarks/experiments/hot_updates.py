@@ -13,7 +13,8 @@ from uuid import UUID, uuid4
 import psycopg
 
 from benchmarks.experiments.schema import NAME, TABLES, accept, fresh_tables
-from worker.attempt_store import CLAIM, TURN, next_parameters
+from worker.attempt_store import CLAIM, TURN, turn_parameters
+from worker.outcome import Attempt, Succeeded
 
 #: As scheduler/queries/take.sql and mark.sql change a row.
 TAKE: Final = "UPDATE live_jobs SET publish_at = now() + interval '5 s' WHERE task_id = ANY (%s)"
@@ -21,7 +22,6 @@ MARK: Final = "UPDATE live_jobs SET publish_at = NULL, published_at = clock_time
 AHEAD: Final = 1000
 BATCH: Final = 100
 
-OUTCOME: Final = {"status": "SUCCESS", "result": "5", "error": None, "traceback": None}
 LIVE_DECLARED: Final = "fillfactor = 50"
 JOBS_DECLARED: Final = "fillfactor = 75"
 STATISTICS: Final = """
@@ -39,9 +39,10 @@ def live(connection: psycopg.Connection[Any], task_ids: list[UUID]) -> None:
             connection.execute(TAKE, [batch])
             connection.execute(MARK, [batch])
             published += len(batch)
-        identity = {"task_id": task_id, "token": uuid4(), "worker": "experiment"}
-        connection.execute(CLAIM, identity | {"series": 1})
-        connection.execute(TURN, identity | OUTCOME | next_parameters(None))
+        token = uuid4()
+        connection.execute(CLAIM, {"task_id": task_id, "series": 1, "token": token, "worker": "experiment"})
+        ended = turn_parameters([(Attempt(task_id, token, "tasks.add"), Succeeded("5"))])
+        connection.execute(TURN, ended | {"worker": "experiment"})
 
 
 def measure(live_fillfactor: int, jobs_fillfactor: int, count: int) -> None:

@@ -11,7 +11,8 @@ import pytest
 from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
 from tests.faults.checker import Checker, Verdict
 from tests.faults.load import Submission
-from worker.attempt_store import CLAIM, TURN, next_parameters
+from worker.attempt_store import CLAIM, TURN, turn_parameters
+from worker.outcome import Attempt, Succeeded
 
 
 class Bench:
@@ -35,8 +36,8 @@ class Bench:
         identity = {"task_id": task_id, "token": uuid4(), "worker": "w"}
         self._execute(CLAIM, identity | {"series": 1})
         self.execute(task_id, identity["token"])
-        values = {"status": "SUCCESS", "result": result, "error": None, "traceback": None}
-        self._execute(TURN, identity | values | next_parameters(None))
+        ended = turn_parameters([(Attempt(task_id, identity["token"], "effects.quick"), Succeeded(result))])
+        self._execute(TURN, ended | {"worker": "w"})
 
     def execute(self, task_id: UUID, token: UUID) -> None:
         with self._effects_log.open("a") as file:

@@ -1,38 +1,54 @@
--- A pool process turns from one attempt to the next: the outcome of the one and the claim of the other in one statement, so in
--- one trip and one commit. Without a next one its parameters are NULL. One row comes, always.
+-- A pool process turns from the attempts that have ended to the next ones: outcomes and claims in one statement, so in one trip
+-- and one commit. The parameters are arrays, of one length for the outcomes and of one for the claims, and either may be empty.
+-- A row comes for each outcome that was written, with its status, and one for each claim, without.
 --
--- The outcome: written once, for only who holds the token of the job's present attempt can. No status: fenced, nothing changed.
--- An attempt that was asked to stop and did not succeed all the same ends as REVOKED.
+-- It waits for nobody. The scheduler changes many rows in one statement, in any order: who held one and waited for another could
+-- wait for ever. So a row that is locked is left alone; of an outcome that did not come back, is_held.sql tells more.
 --
--- The claim: the gate of claim.sql, but it waits for nobody. The scheduler changes many rows in one statement, in any order: who
--- held one and waited for another could wait for ever. So the outcome's rows come first, and a next one that is locked is left
--- alone. No attempts: not claimed, ask again with claim.sql.
+-- An outcome is written once, for only who holds the token of the job's present attempt can. An attempt that was asked to stop
+-- and did not succeed all the same ends as REVOKED.
+--
+-- A claim passes the gate of claim.sql. A job that was lost before is left for claim.sql: it may be what ends its worker, and
+-- shall take nobody with it. The outcomes' rows come first (that is what the count is for).
 WITH ended AS (
-    DELETE FROM live_jobs WHERE task_id = %(task_id)s AND token = %(token)s
-    RETURNING task_id, series, attempts, worker, started_at, progress,
-        CASE WHEN cancel_requested AND %(status)s <> 'SUCCESS' THEN 'REVOKED' ELSE %(status)s END AS status
+    SELECT l.task_id, e.status, e.result, e.error, e.traceback
+    FROM unnest(
+        %(task_ids)s::uuid[], %(tokens)s::uuid[], %(statuses)s::text[], %(results)s::text[], %(errors)s::text[],
+        %(tracebacks)s::text[]
+    ) AS e (task_id, token, status, result, error, traceback)
+    JOIN live_jobs l ON l.task_id = e.task_id AND l.token = e.token
+    FOR UPDATE OF l SKIP LOCKED
+), gone AS (
+    DELETE FROM live_jobs l USING ended e WHERE l.task_id = e.task_id
+    RETURNING l.task_id, l.token, l.series, l.attempts, l.worker, l.started_at, l.progress, e.result, e.error, e.traceback,
+        CASE WHEN l.cancel_requested AND e.status <> 'SUCCESS' THEN 'REVOKED' ELSE e.status END AS status
 ), logged AS (
     INSERT INTO attempts (task_id, series, number, worker, started_at, outcome, error, traceback)
-    SELECT task_id, series, attempts, worker, started_at, status, %(error)s, %(traceback)s FROM ended
+    SELECT task_id, series, attempts, worker, started_at, status, error, traceback FROM gone
 ), finished AS (
     UPDATE jobs j
-    SET status = e.status, result = %(result)s, progress = e.progress, attempts = e.attempts, started_at = e.started_at,
+    SET status = g.status, result = g.result, progress = g.progress, attempts = g.attempts, started_at = g.started_at,
         finished_at = clock_timestamp(),
-        error = CASE WHEN e.status = 'REVOKED' THEN '{"type":"Revoked","message":"cancelled while it ran"}' ELSE %(error)s END
-    FROM ended e
-    WHERE j.task_id = e.task_id
-    RETURNING j.status
+        error = CASE WHEN g.status = 'REVOKED' THEN '{"type":"Revoked","message":"cancelled while it ran"}' ELSE g.error END
+    FROM gone g
+    WHERE j.task_id = g.task_id
+    RETURNING g.token, j.status
 ), next AS (
-    SELECT task_id FROM live_jobs WHERE task_id = %(next_task_id)s AND (SELECT count(*) FROM finished) >= 0
-    FOR UPDATE SKIP LOCKED
+    SELECT l.task_id, n.token
+    FROM unnest(%(next_task_ids)s::uuid[], %(next_series)s::integer[], %(next_tokens)s::uuid[]) AS n (task_id, series, token)
+    JOIN live_jobs l ON l.task_id = n.task_id AND l.series = n.series
+    WHERE l.losses = 0 AND (SELECT count(*) FROM finished) >= 0
+    FOR UPDATE OF l SKIP LOCKED
 ), claimed AS (
     UPDATE live_jobs l
-    SET status = 'STARTED', attempts = l.attempts + (l.token IS DISTINCT FROM %(next_token)s)::integer,
-        token = %(next_token)s, worker = %(worker)s, started_at = clock_timestamp(), publish_at = NULL
+    SET status = 'STARTED', attempts = l.attempts + (l.token IS DISTINCT FROM n.token)::integer, token = n.token,
+        worker = %(worker)s, started_at = clock_timestamp(), publish_at = NULL
     FROM next n, jobs j
-    WHERE l.task_id = n.task_id AND l.series = %(next_series)s AND j.task_id = l.task_id
-        AND (l.status IN ('PENDING', 'RETRY') OR l.token = %(next_token)s)
+    WHERE l.task_id = n.task_id AND j.task_id = l.task_id
+        AND (l.status IN ('PENDING', 'RETRY') OR l.token = n.token)
         AND (l.expires_at IS NULL OR l.attempts > 0 OR l.expires_at > now())
-    RETURNING j.args, j.links, j.owner, l.attempts, l.retries
+    RETURNING n.token, j.args, j.links, j.owner, l.attempts, l.retries
 )
-SELECT (SELECT status FROM finished), c.* FROM (SELECT) AS always LEFT JOIN claimed c ON true
+SELECT token, status, NULL AS args, NULL AS links, NULL AS owner, NULL AS attempts, NULL AS retries FROM finished
+UNION ALL
+SELECT token, NULL, args, links, owner, attempts, retries FROM claimed

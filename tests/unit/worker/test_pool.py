@@ -86,6 +86,10 @@ class App:
     settings: PoolSettings = field(default_factory=PoolSettings)
 
 
+#: Of the newest rig, for what its pool processes run.
+APP: list[Any] = []
+
+
 @dataclass
 class Ending:
     """What Celery was told about one call."""
@@ -104,6 +108,7 @@ class Rig:
     def __init__(self, slots: int, memory_limit_mib: int = 0) -> None:
         self._slots = slots
         self.app = App(settings=PoolSettings(memory_limit_mib))
+        APP[:] = [self.app]
         self.start()
 
     def start(self) -> None:
@@ -321,16 +326,45 @@ def test_signal_for_a_call_that_has_ended_does_not_reach_the_next(rig: Rig, tmp_
     assert (first.returned, second.returned, slot.number) == ([None], [None], 2)
 
 
-def test_call_that_is_hit_by_the_limit_of_the_one_before_is_lost(rig: Rig, tmp_path: Path) -> None:
+def test_limit_of_a_call_that_has_ended_does_not_hit_the_next(rig: Rig, tmp_path: Path) -> None:
     first, second = begin_two(rig, tmp_path / "second", first_hard=0.1)
-    third = rig.apply(os.getpid)
     time.sleep(0.1)
     (slot,) = rig.pool._slots
     slot.enforce_limits()
+    rig.run(first, second)
+    assert (first.returned, second.returned, slot.number) == ([None], [None], 2)
+
+
+def hold_answers_back(log: Path) -> int:
+    """Run as a short attempt whose outcome is written with those of the next ones."""
+    APP[0].desk.hold()
+    with log.open("a") as file:
+        file.write("run\n")
+    return os.getpid()
+
+
+def test_calls_that_were_not_answered_run_again_when_their_process_is_killed(rig: Rig, tmp_path: Path) -> None:
+    first = rig.apply(hold_answers_back, tmp_path / "log")
+    second, third = rig.apply(kill_itself), rig.apply(os.getpid)
     rig.run(first, second, third)
-    assert first.returned == [None]
+    assert (tmp_path / "log").read_text() == "run\n" * 2
     assert [type(error) for error in second.raised] == [WorkerLostError]
-    assert third.returned == [third.pid]
+    assert first.returned == third.returned == [third.pid]
+
+
+def test_limit_is_kept_while_answers_are_held_back(rig: Rig, tmp_path: Path) -> None:
+    first, second = rig.apply(hold_answers_back, tmp_path / "log"), rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
+    rig.run(first, second)
+    assert first.returned == [first.pid]
+    assert [type(error) for error in second.raised] == [SoftTimeLimitExceeded]
+
+
+def test_process_that_ends_gives_the_answers_that_it_held_back(rig: Rig, tmp_path: Path) -> None:
+    first, second = rig.apply(hold_answers_back, tmp_path / "log"), rig.apply(leave)
+    rig.run(first, second)
+    assert first.returned == [first.pid]
+    assert [type(error) for error in second.raised] == [SystemExit]
+    assert (tmp_path / "log").read_text() == "run\n"
 
 
 def has_begun(path: Path) -> bool:

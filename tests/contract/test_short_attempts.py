@@ -1,0 +1,83 @@
+"""Attempts so short that a worker claims several jobs at once and writes their outcomes together, with a real worker."""
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from uuid import UUID
+
+from tests.contract.worker_rig import WorkerRig, wait_for
+from tests.processes import children_of
+
+#: The worker takes all messages ahead.
+ENVIRONMENT = {"PREFETCH": "200"}
+JOBS = 150
+#: Of more jobs than this, the log would fill up the pipe that nobody reads meanwhile.
+QUIET = {**ENVIRONMENT, "LOG_LEVEL": "WARNING"}
+#: Outcomes before a long attempt are written, and jobs behind it due again, within this time.
+LATE_LIMIT_S = 2.0
+
+
+def submit(rig: WorkerRig, count: int = JOBS) -> list[UUID]:
+    jobs = [rig.submit("tasks.add", x=number, y=1) for number in range(count)]
+    rig.mark_published(jobs)
+    return jobs
+
+
+def statuses(rig: WorkerRig, jobs: list[UUID]) -> Counter[str]:
+    return Counter(rig.row(task_id).status for task_id in jobs)
+
+
+def losses(rig: WorkerRig, jobs: list[UUID]) -> int:
+    return sum(rig.row(task_id).fields["losses"] or 0 for task_id in jobs)
+
+
+def test_each_job_runs_once_and_has_its_own_result(rig: WorkerRig) -> None:
+    jobs = submit(rig)
+    worker = rig.start_worker(**ENVIRONMENT)
+    rows = [rig.finished(task_id) for task_id in jobs]
+    assert [row.result for row in rows] == [str(number + 1) for number in range(JOBS)]
+    assert all((row.outcomes, row.fields["attempts"]) == (["SUCCESS"], 1) for row in rows)
+    assert rig.stop_worker(worker).count("job.finished") == JOBS
+    assert rig.messages_left() == 0
+
+
+def test_nothing_waits_behind_a_long_attempt(rig: WorkerRig, mark: Path) -> None:
+    before = submit(rig)
+    long = rig.submit("ill.sleeps", seconds=4.0, mark=str(mark))
+    behind = submit(rig, 20)
+    rig.start_worker(**ENVIRONMENT)
+    wait_for(mark.exists, "the long attempt to begin")
+    began_at = time.monotonic()
+    wait_for(lambda: statuses(rig, before) == {"SUCCESS": JOBS}, "the outcomes before it", LATE_LIMIT_S)
+    wait_for(lambda: statuses(rig, behind) == {"PENDING": 20}, "the jobs behind it to be handed back", LATE_LIMIT_S)
+    wait_for(
+        lambda: all(rig.row(task_id).fields["publish_at"] is not None for task_id in behind), "them to be due", LATE_LIMIT_S
+    )
+    assert time.monotonic() - began_at < 4.0
+    assert rig.row(long).status == "STARTED"
+    assert losses(rig, behind) == 0
+
+
+def test_stopping_worker_leaves_no_job_half_done(rig: WorkerRig) -> None:
+    jobs = submit(rig, 3 * JOBS)
+    worker = rig.start_worker(**QUIET)
+    rig.finished(jobs[JOBS // 3])
+    logged = rig.stop_worker(worker)
+    found = statuses(rig, jobs)
+    assert set(found) <= {"SUCCESS", "PENDING"}, logged
+    assert losses(rig, jobs) == 0
+    assert all(rig.row(task_id).outcomes in (["SUCCESS"], ["HANDED_BACK"], []) for task_id in jobs)
+
+
+def test_process_that_is_killed_costs_one_attempt(rig: WorkerRig) -> None:
+    """What it had claimed, and what it had not written, the next process does."""
+    jobs = submit(rig, 3 * JOBS)
+    worker = rig.start_worker(**QUIET)
+    rig.finished(jobs[JOBS // 3])
+    os.kill(children_of(worker.pid)[0], signal.SIGKILL)
+    wait_for(lambda: statuses(rig, jobs)["SUCCESS"] >= 3 * JOBS - 1, "all jobs but one to finish")
+    rest = [task_id for task_id in jobs if rig.row(task_id).status != "SUCCESS"]
+    assert [rig.row(task_id).status for task_id in rest] in ([], ["RETRY"])
+    assert losses(rig, rest) == len(rest)
