@@ -155,9 +155,8 @@ class Slot:
         self._catch_up_at = time.monotonic() + CATCH_UP_S
 
     def take_back(self) -> list[Call]:
-        """Return the calls that a process which is gone has not begun, or of which it has not said how they ended."""
-        calls = [*self._unanswered, *self._ahead]
-        self._unanswered.clear()
+        """Return the calls that the process has not begun, and will not."""
+        calls = list(self._ahead)
         self._ahead.clear()
         return calls
 
@@ -221,12 +220,15 @@ class Slot:
         return partial(call.on_success if succeeded else call.on_failure, result)
 
     def bury(self) -> None:
-        """Wait for the end of a process that has closed its stream, and tell Celery about the call that went with it."""
+        """Wait for the end of a process that has closed its stream, and tell Celery about the calls that went with it."""
         self.stream.close()
         self.wait(BURIAL_LIMIT_S)
         if self._process.is_alive():
             self.kill()
             self.wait(BURIAL_LIMIT_S)
+        lost = as_raised(WorkerLostError(f"its process ended early: {human_status(self._process.exitcode)}"))
+        while self._unanswered:  # whether they are written, nobody knows
+            self._unanswered.popleft().on_failure(lost)
         call, self.call = self.call, None
         if call is None:
             return
@@ -235,7 +237,7 @@ class Slot:
         elif self._is_timed_out:
             call.on_timeout(False, call.limit_s or 0.0)
         else:
-            call.on_failure(as_raised(WorkerLostError(f"its process ended early: {human_status(self._process.exitcode)}")))
+            call.on_failure(lost)
 
     def dismiss(self) -> None:
         """Let the process end after what it runs."""
