@@ -100,9 +100,9 @@ class Ledger:
             self._mean_s += (now - self._begun_at - self._mean_s) * _WEIGHT
             if not self._unwritten:
                 self._waiting_since = self._begun_at
+            self._desk.hold()  # first: a time limit may raise in between, and nothing may be answered that is not written
             self._unwritten.setdefault(ended.attempt.token, ended)
             if ended.may_wait and now - self._waiting_since < BUDGET_S and self._is_next_claimed():
-                self._desk.hold()
                 self._late_writer.wake()
             else:
                 self._write(self._next(int(BUDGET_S / self._mean_s)))

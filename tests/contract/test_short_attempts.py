@@ -78,8 +78,15 @@ def test_process_that_is_killed_costs_what_it_had_not_written(rig: WorkerRig) ->
     worker = rig.start_worker(**QUIET)
     rig.finished(jobs[JOBS // 3])
     os.kill(children_of(worker.pid)[0], signal.SIGKILL)
-    wait_for(lambda: set(statuses(rig, jobs)) <= {"SUCCESS", "RETRY"}, "all jobs to finish or to be lost")
-    lost = [task_id for task_id in jobs if rig.row(task_id).status == "RETRY"]
-    assert len(lost) <= MOST_AT_ONCE
-    assert [rig.row(task_id).outcomes for task_id in lost] == [["LOST"]] * len(lost)
-    assert all(rig.row(task_id).outcomes == ["SUCCESS"] for task_id in set(jobs) - set(lost))
+    wait_for(lambda: all(is_settled(rig, task_id) for task_id in jobs), "all jobs to finish or to be due again")
+    rest = [row for task_id in jobs if (row := rig.row(task_id)).status != "SUCCESS"]
+    assert len(rest) <= MOST_AT_ONCE
+    # The last one may not have been claimed yet: then nothing was lost but its message.
+    assert all((row.status, row.outcomes) in (("RETRY", ["LOST"]), ("PENDING", [])) for row in rest)
+    assert sum(row.status == "PENDING" for row in rest) <= 1
+
+
+def is_settled(rig: WorkerRig, task_id: UUID) -> bool:
+    """Whether a job has finished, or is the scheduler's to publish again."""
+    row = rig.row(task_id)
+    return row.status == "SUCCESS" or row.fields["publish_at"] is not None
