@@ -68,7 +68,7 @@ class JobStatus(Schema):
 class AttemptRecord(Schema):
     """One try of a job; ended_at and outcome are null while it runs."""
 
-    number: int = Field(ge=1, description="An attempt that was handed back at a worker's drain does not count")
+    number: int = Field(ge=1, description="An attempt that was handed back does not count")
     worker: str
     started_at: datetime
     ended_at: datetime | None

@@ -71,7 +71,7 @@ class AttemptStore:
         statuses = {token: Status(status) for token, status, *_ in rows if status is not None}
         claims = {token: Claim(*claim) for token, status, *claim in rows if status is None}
         for attempt, outcome in ended:
-            while attempt.token not in statuses and self._holds(attempt):
+            if attempt.token not in statuses and self._holds(attempt):
                 statuses |= self.turn([(attempt, outcome)])[0]
         return statuses, claims
 

@@ -43,7 +43,7 @@ def serve(
     initialize(desk)
     code = os.EX_OK
     try:
-        _run_calls(desk, board)
+        _run_calls(desk, _SoftLimit(board))
     except BaseException:
         code = os.EX_SOFTWARE
         raise
@@ -51,9 +51,8 @@ def serve(
         finalize(os.getpid(), code)
 
 
-def _run_calls(desk: Desk, board: Board) -> None:
+def _run_calls(desk: Desk, soft_limit: "_SoftLimit") -> None:
     """Run one call after the other. Answers whether it returned, what it returned or raised, whether the next one begins."""
-    soft_limit = _SoftLimit(board)
     desk.answer(READY)
     goes_on = True
     while goes_on:
@@ -70,7 +69,7 @@ def _run_calls(desk: Desk, board: Board) -> None:
             raise
         except BaseException:  # noqa: BLE001  # whatever it is, the worker wants to know
             succeeded, result = False, ExceptionInfo()
-        goes_on = not board.is_closed
+        goes_on = not desk.is_closed
         if not goes_on:
             desk.rest()
         value = succeeded, result, goes_on

@@ -22,9 +22,18 @@ from core.events import Event
 from core.settings import Settings
 
 _PLACEHOLDER: Final = re.compile(r"%\((\w+)\)s")
-#: Each statement has one plan, whatever its parameters. Left to itself, PostgreSQL plans those with arrays anew each time,
-#: which takes longer than to run them.
-SESSION: Final = ("plan_cache_mode=force_generic_plan",)
+#: Each statement has one plan, whatever its parameters, and it goes by index. Left to itself, PostgreSQL plans statements
+#: with arrays anew each time, which takes longer than to run them; and a plan made for an empty table reads a full one from
+#: end to end, until the table's statistics have followed.
+SESSION: Final = (
+    "plan_cache_mode=force_generic_plan",
+    "enable_seqscan=off",
+    "enable_bitmapscan=off",
+    "enable_hashjoin=off",
+    "enable_mergejoin=off",
+    "enable_material=off",
+    "jit=off",
+)
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 

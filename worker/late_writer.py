@@ -2,15 +2,20 @@
 
 import threading
 import time
-from contextlib import suppress
 from typing import Final, Protocol
 
+import structlog
+
 from core.database import UNAVAILABLE
+from core.events import Event
 from worker.attempt_store import AttemptStore
 from worker.connection import LazyConnection
+from worker.fork_guard import ForkGuard
 
 #: Between two looks, while there is reason to look.
 TICK_S: Final = 0.05
+
+log = structlog.get_logger()
 
 
 class Owing(Protocol):
@@ -32,7 +37,7 @@ class LateWriter:
         self._connection = connection
         self._store = AttemptStore(connection, worker)
         self._reason = threading.Event()
-        self._is_awake = False
+        self._fork_guard = ForkGuard()
         self._ledger: Owing | None = None
         self._thread: threading.Thread | None = None
 
@@ -41,28 +46,36 @@ class LateWriter:
         self._ledger = ledger
 
     def wake(self) -> None:
-        """Look again and again, as long as the ledger owes something at some of the looks."""
-        if self._is_awake:
+        """Look soon, and again as long as the ledger owes something."""
+        if self._reason.is_set():
             return
-        self._is_awake = True
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="late-writer", daemon=True)
-            self._thread.start()
+            self._fork_guard.watch()
+            thread = threading.Thread(target=self._run, name="late-writer", daemon=True)
+            thread.start()
+            self._thread = thread
         self._reason.set()
 
     def _run(self) -> None:
         while True:
             self._reason.wait()
-            self._reason.clear()
-            while self._is_awake:
-                time.sleep(TICK_S)
-                with suppress(*UNAVAILABLE):
-                    self._look()
-            self._connection.close()
+            time.sleep(TICK_S)
+            self._reason.clear()  # before the look: what is owed from then on is a new reason
+            with self._fork_guard:
+                self._look()
 
     def _look(self) -> None:
         assert self._ledger is not None
-        self._ledger.hurry(self._store)
-        self._is_awake = False  # before the question: what is owed from then on wakes it
+        try:
+            self._ledger.hurry(self._store)
+        except UNAVAILABLE:
+            pass  # it is tried again, and the main thread says it
+        except Exception:
+            log.exception(
+                Event.WORKER_FAILED, reason="what waits behind a long attempt could not be written; it is tried again"
+            )
+            self._connection.close()
         if self._ledger.owes:
-            self._is_awake = True
+            self._reason.set()
+        else:
+            self._connection.close()

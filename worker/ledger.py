@@ -19,7 +19,7 @@ from core.states import Status
 from worker.attempt_store import AttemptStore, Claim, Wanted
 from worker.desk import Desk
 from worker.late_writer import LateWriter
-from worker.outcome import Attempt, Failed, Succeeded
+from worker.outcome import Attempt, Failed, Succeeded, error_json
 
 #: Outcomes that are written together are of attempts that took so long together, or were expected to.
 BUDGET_S: Final = 0.005
@@ -30,11 +30,14 @@ MOST_AT_ONCE: Final = 8
 #: An outcome beyond this size is not held back.
 SMALL_CHARACTERS: Final = 8_192
 
-#: An attempt that has run for so long does not keep others waiting: what it has behind it is written or handed back.
+#: An attempt that has run for so long, and up to a look more, does not keep others waiting: see hurry().
 LATE_S: Final = 0.05
 
 #: How much the last attempt counts in the mean duration of attempts.
 _WEIGHT: Final = 0.1
+
+#: Of a job that was asked to stop after it was claimed and before it began; it ends as REVOKED.
+_STOPPED: Final = Failed(error_json("Revoked", "cancelled before it began"))
 
 log = structlog.get_logger()
 
@@ -79,18 +82,24 @@ class Ledger:
         self._unwritten: dict[UUID, Ended] = {}
         self._claimed: dict[UUID, tuple[UUID, Claim]] = {}
         self._mean_s = BUDGET_S
-        self._begun_at = self._moved_at = self._waiting_since = clock()
+        self._begun_at = self._moved_at = self._waiting_since = self._claimed_at = clock()
         desk.at_rest = self._rest
         late_writer.follow(self)
 
     def claim(self, wanted: Wanted) -> Claim | None:
-        """Take the job for the attempt that begins now. None: it is not ours to run."""
+        """Take the job for the attempt that begins now. None: it is not ours to run.
+
+        A claim that is LATE_S old may be another's by now: the database is asked again.
+        """
         with self._desk.lock:
             _, claim = self._claimed.pop(wanted.token, (None, None))
-            if claim is None:
+            if claim is None or self._clock() - self._claimed_at >= LATE_S:
                 self.settle()
+                self._hand_back(self._store)  # nothing shall depend on a job that had to be claimed alone
                 claim = self._store.claim(wanted)
             self._begun_at = self._moved_at = self._clock()
+            if self.owes:
+                self._late_writer.wake()
             return claim
 
     def end(self, ended: Ended) -> None:
@@ -112,6 +121,8 @@ class Ledger:
         with self._desk.lock:
             if self._unwritten:
                 self._write([])
+            else:
+                self._desk.release()
 
     @property
     def owes(self) -> bool:
@@ -138,20 +149,26 @@ class Ledger:
                 self._hand_back(self._store)
 
     def _hand_back(self, store: AttemptStore) -> None:
+        """Let others run what is claimed. What was asked to stop meanwhile does not come back from hand_back(), and ends."""
         if not self._claimed:
             return
-        back = set(store.hand_back({token: task_id for token, (task_id, _) in self._claimed.items()}))
-        self._claimed = {token: kept for token, kept in self._claimed.items() if kept[0] not in back}
+        back = store.hand_back({token: task_id for token, (task_id, _) in self._claimed.items()})
+        claimed, self._claimed = self._claimed, {}
         for task_id in back:
             log.info(Event.JOB_HANDED_BACK, task_id=str(task_id))
+        stopped = [(Attempt(task_id, token, ""), _STOPPED) for token, (task_id, _) in claimed.items() if task_id not in back]
+        if stopped:
+            for token, status in store.turn(stopped)[0].items():
+                log.info(Event.JOB_FINISHED, task_id=str(claimed[token][0]), status=status)
 
     def _write(self, wanted: list[Wanted]) -> None:
+        asked_at = self._clock()
         statuses, claims = self._store.turn(_outcomes(self._unwritten), wanted)
+        if not self._claimed:
+            self._claimed_at = asked_at
         self._claimed |= {job.token: (job.task_id, claims[job.token]) for job in wanted if job.token in claims}
         self._moved_at = self._clock()
         self._record(statuses)
-        if len(self._claimed) > 1:
-            self._late_writer.wake()
 
     def _record(self, statuses: dict[UUID, Status]) -> None:
         unwritten, self._unwritten = self._unwritten, {}

@@ -19,8 +19,9 @@ from celery.concurrency.prefork import process_destructor, process_initializer
 from celery.worker import state
 
 from core.events import Event
+from worker.call import Call
 from worker.desk import Desk
-from worker.slot import MOST_AHEAD, PARTING_LIMIT_S, Call, Slot
+from worker.slot import MOST_AHEAD, PARTING_LIMIT_S, Slot
 
 #: Pool processes that die one after the other before they are ready, until the worker gives up.
 MAX_STILLBIRTHS: Final = 5
@@ -170,7 +171,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
                 slot.kill()
                 return
             self._stillbirths = 0
-            # Before the next call begins: a request that is not acknowledged is the one that its process runs.
+            # In this order: the ends of calls are told before the begin of the next.
             self._tell(tell)
             self._tell(slot.begin_next)
         self._start_calls()
@@ -181,7 +182,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # Celery has no types
             self._hub.remove(slot.stream.fileno())
         self._tell(slot.catch_up)
         self._slots.remove(slot)
-        self._tell(slot.bury)
+        for tell in slot.bury():
+            self._tell(tell)
         self._calls.extendleft(reversed(slot.take_back()))
         if self._hub is None:
             return

@@ -158,9 +158,7 @@ def _wanted(uuid: str, request: Mapping[str, Any]) -> Wanted:
 
 
 def wanted_by(call: Any) -> Wanted | None:
-    """Return what a call of Celery's tracer will claim; None for no call, or one that will fail at that."""
-    if call is None:
-        return None
+    """Return what a call of Celery's tracer will claim; None for one that will fail at that."""
     _, (_, uuid, request, *_), _ = call
     try:
         return _wanted(uuid, request)

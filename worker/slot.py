@@ -7,18 +7,17 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from billiard import get_context
 from billiard.common import human_status
-from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
 
 from core.events import Event
 from worker.board import Board
+from worker.call import Call
 from worker.call_loop import Finalize, Initialize, as_raised, serve
 from worker.call_stream import CallStream
 from worker.descendants import kill_family
@@ -46,20 +45,6 @@ CATCH_UP_S: Final = 1.0
 _FORK: Final = get_context("fork")
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What Celery asks the pool to run, and whom to tell. Times in seconds; None: no limit."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    on_accepted: Callable[[int, float], None]
-    on_success: Callable[[Any], None]
-    on_failure: Callable[[ExceptionInfo], None]
-    on_timeout: Callable[[bool, float], None]
-    soft_limit_s: float | None
-    limit_s: float | None
 
 
 class Slot:
@@ -219,25 +204,28 @@ class Slot:
             self._look(now)
         return partial(call.on_success if succeeded else call.on_failure, result)
 
-    def bury(self) -> None:
-        """Wait for the end of a process that has closed its stream, and tell Celery about the calls that went with it."""
+    def bury(self) -> list[Callable[[], None]]:
+        """Wait for the end of a process that has closed its stream. Return what tells Celery of the calls it took along."""
         self.stream.close()
         self.wait(BURIAL_LIMIT_S)
         if self._process.is_alive():
             self.kill()
             self.wait(BURIAL_LIMIT_S)
+        if self.call is not None and self.number > self._board.begun:
+            self._ahead.appendleft(self.call)
+            self.call = None
         lost = as_raised(WorkerLostError(f"its process ended early: {human_status(self._process.exitcode)}"))
-        while self._unanswered:  # whether they are written, nobody knows
-            self._unanswered.popleft().on_failure(lost)
+        # Whether the unanswered ones are written, nobody knows.
+        endings: list[Callable[[], None]] = [partial(call.on_failure, lost) for call in self._unanswered]
+        self._unanswered.clear()
         call, self.call = self.call, None
         if call is None:
-            return
+            return endings
         if self._excess is not None:
-            call.on_failure(as_raised(self._excess))
-        elif self._is_timed_out:
-            call.on_timeout(False, call.limit_s or 0.0)
-        else:
-            call.on_failure(lost)
+            return [*endings, partial(call.on_failure, as_raised(self._excess))]
+        if self._is_timed_out:
+            return [*endings, partial(call.on_timeout, False, call.limit_s or 0.0)]
+        return [*endings, partial(call.on_failure, lost)]
 
     def dismiss(self) -> None:
         """Let the process end after what it runs."""

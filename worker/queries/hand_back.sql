@@ -1,5 +1,6 @@
--- Attempts that a draining worker could not finish: due again at once, at the cost of neither an attempt nor a loss. One that
--- was asked to stop has no need to run again: its worker's end is a loss, and that ends it as REVOKED.
+-- Attempts that a draining worker could not finish, and jobs that a pool process has claimed and cannot begin: due again at
+-- once, at the cost of neither an attempt nor a loss. One that was asked to stop has no need to run again: the caller ends it as
+-- REVOKED, or its worker's end does, which is a loss.
 WITH again AS (
     UPDATE live_jobs
     SET status = CASE WHEN retries + losses > 0 THEN 'RETRY' ELSE 'PENDING' END, series = series + 1,

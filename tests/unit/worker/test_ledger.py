@@ -29,6 +29,7 @@ class Store:
     turns: list[tuple[int, int]] = field(default_factory=list)
     claims: int = 0
     refused: set[UUID] = field(default_factory=set)
+    kept: set[UUID] = field(default_factory=set)
     handed_back: list[UUID] = field(default_factory=list)
 
     def claim(self, wanted: Wanted) -> Claim | None:
@@ -43,8 +44,9 @@ class Store:
         return {attempt.token: Status.SUCCESS for attempt, _ in ended}, granted
 
     def hand_back(self, held: Mapping[UUID, UUID]) -> list[UUID]:
-        self.handed_back += held.values()
-        return list(held.values())
+        back = [task_id for task_id in held.values() if task_id not in self.kept]
+        self.handed_back += back
+        return back
 
 
 @dataclass
@@ -250,3 +252,46 @@ def test_job_whose_turn_has_come_is_not_handed_back(process: Process) -> None:
     hurried = Store()
     process.ledger.hurry(cast("AttemptStore", hurried))
     assert hurried.handed_back == []
+
+
+def test_old_claim_is_not_relied_on(process: Process) -> None:
+    """The worker may have been frozen, or cut off from the database: the job may be another's by now."""
+    process.warm_up()
+    process.give(2)
+    process.run()
+    process.now += LATE_S
+    process.begin()
+    assert process.store.claims == 1
+
+
+def test_nothing_depends_on_a_job_that_had_to_be_claimed_alone(process: Process) -> None:
+    """It may be one that was lost before, because it ends its worker."""
+    process.warm_up()
+    _, second, third, fourth = process.give(4)
+    process.store.refused.add(second.token)
+    process.run()
+    process.store.refused.clear()
+    process.begin()
+    assert process.store.handed_back == [third.task_id, fourth.task_id]
+    assert process.store.claims == 2
+
+
+def test_what_waits_behind_an_attempt_is_watched(process: Process) -> None:
+    process.warm_up()
+    process.give(3)
+    process.run()
+    process.late_writer.is_awake = False
+    process.begin()
+    assert process.late_writer.is_awake
+
+
+def test_job_that_was_asked_to_stop_before_it_began_ends(process: Process) -> None:
+    process.warm_up()
+    _, _, third = process.give(3)
+    process.run()
+    process.begin()
+    process.now += 2 * LATE_S
+    hurried = Store(kept={third.task_id})
+    process.ledger.hurry(cast("AttemptStore", hurried))
+    assert (hurried.turns, hurried.handed_back) == ([(1, 0)], [])
+    assert not process.ledger.owes

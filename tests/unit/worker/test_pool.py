@@ -351,6 +351,22 @@ def test_calls_that_were_not_answered_are_lost_with_their_process(rig: Rig, tmp_
     assert third.returned == [third.pid]
 
 
+def test_call_that_its_process_had_not_begun_is_not_lost_with_it(rig: Rig, tmp_path: Path) -> None:
+    """A process that is killed may have answered for the call before: then the worker takes the next for begun."""
+    first, second = begin_two(rig, tmp_path / "second")
+    third = rig.apply(os.getpid)
+    (slot,) = rig.pool._slots
+    slot.kill()
+    deadline = time.monotonic() + LIMIT_S
+    while not is_zombie(slot.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    slot._board.begin(1)  # as if it had not come to the second call
+    rig.run(first, second, third)
+    assert (first.returned, second.returned, second.raised) == ([None], [None], [])
+    assert third.returned == [second.pid]
+
+
 def test_limit_is_kept_while_answers_are_held_back(rig: Rig, tmp_path: Path) -> None:
     first, second = rig.apply(hold_answers_back, tmp_path / "log"), rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
     rig.run(first, second)
