@@ -165,7 +165,7 @@ def waiting_backends(admin: psycopg.Connection) -> int:
 def test_turn_goes_by_key_with_a_plan_made_for_an_empty_table(
     store: AttemptStore, admin: psycopg.Connection, database_url: str
 ) -> None:
-    """The table grows from nothing to a million rows faster than its statistics do. At worst they say: pages, but no rows."""
+    """The table grows from nothing to a million rows faster than its statistics do. At worst: pages, no rows."""
     fill(admin, finished=0, unfinished=1_000, analyze=False)
     admin.execute("DELETE FROM live_jobs")
     admin.execute("DELETE FROM jobs")
