@@ -33,6 +33,8 @@ MIX: Final = (
 )
 #: Ten thousand of these keep four workers busy for some seconds.
 QUICK_MIX: Final = (*[("effects.quick", 0.0)] * 7, ("effects.quick", 1.0), *[("effects.flaky", 0.0)] * 2)
+#: Attempts of which several share a commit.
+SHORT_MIX: Final = (("effects.quick", 0.0),)
 #: All of them later.
 DELAYED_MIX: Final = (("effects.quick", 2.0), ("effects.flaky", 1.0), ("effects.quick", 3.0))
 
@@ -143,11 +145,11 @@ class Load:
             time.sleep(TRY_AGAIN_S)
 
 
-def submit_in_batches(client: ApiClient, name: str, size: int) -> dict[str, Submission]:
-    """Submit the quick mix in batches, none with a key, and return what was accepted."""
+def submit_in_batches(client: ApiClient, name: str, size: int, mix: Mix = QUICK_MIX) -> dict[str, Submission]:
+    """Submit a mix in batches, none with a key, and return what was accepted."""
     accepted: dict[str, Submission] = {}
     for start in range(0, size, BATCH_SIZE):
-        submissions = [_submission(name, number, QUICK_MIX) for number in range(start, min(start + BATCH_SIZE, size))]
+        submissions = [_submission(name, number, mix) for number in range(start, min(start + BATCH_SIZE, size))]
         jobs = [
             {"task": submission.task, "args": {"number": submission.number}, "delay_s": submission.delay_s}
             for submission in submissions

@@ -6,12 +6,14 @@ from typing import Final
 
 import pytest
 
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.faulty_stack import FaultyStack, judge
 from tests.faults.ground import StartFaulty
 from tests.faults.links import LinkedStack
+from tests.faults.load import SHORT_MIX, submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import on_each_broker, size
 from tests.stack import WORKERS
+from worker.ledger import MOST_AT_ONCE
 
 pytestmark = pytest.mark.timeout(size(180, 1800))
 
@@ -45,6 +47,24 @@ def test_killed_workers_and_restarted_brokers(faulty: FaultyStack, report: Repor
         faulty.broker.engine.name,
         verdict,
     )
+    assert verdict.is_good, verdict
+
+
+def test_killed_workers_amid_very_short_attempts(faulty: FaultyStack, report: Report) -> None:
+    """Several of them share a commit: what a worker had not committed yet when it was killed runs again."""
+    kills, jobs = size(2, 10), size(2_000, 20_000)
+    workers = itertools.cycle(faulty.stack.workers)
+    faulty.begin()
+    accepted = submit_in_batches(faulty.stack.client, "short", jobs, SHORT_MIX)
+    for number in range(1, kills + 1):
+        faulty.checker.wait_finished(jobs * number // (kills + 2), limit_s=120)
+        worker = next(workers)
+        if number % 2 == 0:
+            worker.kill_children()
+        else:
+            worker.kill()
+    verdict = judge(faulty.checker, accepted, time.time(), extra_executions_bound=kills * MOST_AT_ONCE)
+    report.add(f"{kills} x kill -9 of a worker or its process amid very short attempts", faulty.broker.engine.name, verdict)
     assert verdict.is_good, verdict
 
 
