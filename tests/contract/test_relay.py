@@ -246,7 +246,10 @@ def test_leases_and_marks_are_hot(database_rig: SchedulerRig) -> None:
         scans = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'live_jobs'"
         wait_for(lambda: statistics(database_rig, scans)[0] >= 2000, "statistics of 1,000 leases and 1,000 marks")
     updated, hot = statistics(database_rig, scans)
-    assert (updated, hot) == (2000, 2000)
+    # Room for the second version of a row comes from its first: not while a snapshot is open that may still see that, as of
+    # a statistics run. With an index on what changes, none at all is hot.
+    assert updated == 2000
+    assert hot > 0.9 * updated
 
 
 def statistics(rig: SchedulerRig, query: str) -> tuple[int, ...]:
