@@ -13,6 +13,7 @@ from tests.faults.load import SHORT_MIX, submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import on_each_broker, size
 from tests.stack import WORKERS
+from tests.supervised import SupervisedPart
 from worker.ledger import MOST_AT_ONCE
 
 pytestmark = pytest.mark.timeout(size(180, 1800))
@@ -34,11 +35,7 @@ def test_killed_workers_and_restarted_brokers(faulty: FaultyStack, report: Repor
         load.release()
         for number in range(1, kills + 1):
             faulty.checker.wait_finished(jobs * number // (kills + 2), limit_s=120)
-            worker = next(workers)
-            if number % 4 == 0:
-                worker.kill_children()
-            else:
-                worker.kill()
+            _kill(next(workers), is_process_only=number % 4 == 0)
             if number % (kills // restarts) == 0:
                 faulty.broker.restart()
         verdict = faulty.conclude(load, time.time(), extra_executions_bound=kills + SLOTS * restarts)
@@ -58,11 +55,7 @@ def test_killed_workers_amid_very_short_attempts(faulty: FaultyStack, report: Re
     accepted = submit_in_batches(faulty.stack.client, "short", jobs, SHORT_MIX)
     for number in range(1, kills + 1):
         faulty.checker.wait_finished(jobs * number // (kills + 2), limit_s=120)
-        worker = next(workers)
-        if number % 2 == 0:
-            worker.kill_children()
-        else:
-            worker.kill()
+        _kill(next(workers), is_process_only=number % 2 == 0)
     verdict = judge(faulty.checker, accepted, time.time(), extra_executions_bound=kills * MOST_AT_ONCE)
     report.add(f"{kills} x kill -9 of a worker or its process amid very short attempts", faulty.broker.engine.name, verdict)
     assert verdict.is_good, verdict
@@ -154,3 +147,11 @@ def test_killed_database(faulty: FaultyStack, report: Report) -> None:
     assert verdict.is_good, verdict
     assert set(load.refusals) == {"503"}
     assert load.slowest_s < REFUSAL_LIMIT_S
+
+
+def _kill(worker: SupervisedPart, *, is_process_only: bool) -> None:
+    """kill -9 a worker, or its pool process alone."""
+    if is_process_only:
+        worker.kill_children()
+    else:
+        worker.kill()
