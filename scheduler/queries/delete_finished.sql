@@ -12,9 +12,9 @@ WITH old AS (
     ORDER BY task_id
     LIMIT %(limit)s
 ), deleted AS (
-    DELETE FROM jobs j USING old WHERE old.is_over AND j.task_id = old.task_id RETURNING j.task_id, j.task, j.status
+    DELETE FROM jobs WHERE task_id = ANY (ARRAY(SELECT task_id FROM old WHERE is_over)) RETURNING task_id, task, status
 ), forgotten AS (
-    DELETE FROM attempts a USING deleted WHERE a.task_id = deleted.task_id
+    DELETE FROM attempts WHERE task_id = ANY (ARRAY(SELECT task_id FROM deleted))
 ), unlisted AS (
     DELETE FROM finished_jobs f USING deleted d WHERE f.task = d.task AND f.status = d.status AND f.task_id = d.task_id
 )

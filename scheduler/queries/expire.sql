@@ -6,12 +6,11 @@ WITH expired AS (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), ended AS (
-    DELETE FROM live_jobs l USING expired e WHERE l.task_id = e.task_id
-    RETURNING l.task_id, l.expires_at
+    DELETE FROM live_jobs WHERE task_id = ANY (ARRAY(SELECT task_id FROM expired)) RETURNING task_id, expires_at
 )
 UPDATE jobs j
 SET status = 'REVOKED', attempts = 0, finished_at = clock_timestamp(),
     error = json_build_object('type', 'Expired', 'message', 'not started before it expired at ' || e.expires_at)::text
 FROM ended e
-WHERE j.task_id = e.task_id
+WHERE j.task_id = e.task_id AND j.task_id = ANY (ARRAY(SELECT task_id FROM ended))
 RETURNING j.task_id

@@ -6,6 +6,6 @@ WITH ripe AS (
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 ), promoted AS (
-    UPDATE live_jobs l SET delayed_until = NULL FROM ripe WHERE l.task_id = ripe.task_id RETURNING 1
+    UPDATE live_jobs SET delayed_until = NULL WHERE task_id = ANY (ARRAY(SELECT task_id FROM ripe)) RETURNING 1
 )
 SELECT count(*) FROM promoted

@@ -12,13 +12,11 @@ from core.acceptance import ACCEPT, NewJob, accept_parameters, new_task_id
 from core.settings import Settings
 from core.states import Status
 from tests.engines import wait_until
-from tests.many_jobs import fill
 from worker.attempt_store import AttemptStore, Wanted
 from worker.connection import LazyConnection
 from worker.outcome import Attempt, Failed, Succeeded
 
 OUTCOME = Succeeded("5")
-GROWN = 5_000
 
 
 @pytest.fixture
@@ -158,35 +156,5 @@ def test_job_that_is_its_own_next_is_finished_once(store: AttemptStore, admin: p
 
 def waiting_backends(admin: psycopg.Connection) -> int:
     row = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def test_turn_goes_by_key_with_a_plan_made_for_an_empty_table(
-    store: AttemptStore, admin: psycopg.Connection, database_url: str
-) -> None:
-    """The table grows from nothing to a million rows faster than its statistics do. At worst: pages, no rows."""
-    fill(admin, finished=0, unfinished=1_000, analyze=False)
-    admin.execute("DELETE FROM live_jobs")
-    admin.execute("DELETE FROM jobs")
-    admin.execute("VACUUM (TRUNCATE false, ANALYZE) jobs, live_jobs")
-    store.turn([(Attempt(uuid4(), uuid4(), "tasks.add"), OUTCOME)], [Wanted(uuid4(), 1, uuid4())])
-    fill(admin, finished=0, unfinished=GROWN, analyze=False)
-    wanted = [accept(admin) for _ in range(8)]
-    before = rows_visited(database_url)
-    _, claims = store.turn([], wanted)
-    outcomes = [(Attempt(job.task_id, job.token, "tasks.add"), OUTCOME) for job in wanted]
-    statuses, _ = store.turn(outcomes)
-    assert len(claims) == len(statuses) == 8
-    store._connection.close()
-    wait_until(lambda: rows_visited(database_url) > before, 5.0, "the statistics to be written")
-    assert rows_visited(database_url) - before < GROWN
-
-
-def rows_visited(database_url: str) -> int:
-    """Of both tables, as far as the sessions that have ended or committed have reported it."""
-    query = "SELECT sum(seq_tup_read + idx_tup_fetch) FROM pg_stat_user_tables WHERE relname IN ('jobs', 'live_jobs')"
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        row = connection.execute(query).fetchone()
     assert row is not None
     return int(row[0])
