@@ -99,9 +99,11 @@ class Stack:
         began_at = progress_at = time.monotonic()
         finished = 0
         while finished < count:
-            # Counting costs the store, and more the fuller it is: so seldom, until the end is near.
-            rest_s = (time.monotonic() - began_at) * (count / finished - 1) if finished else 0.0
-            time.sleep(min(max(LOOK_S, rest_s / 2), LONGEST_LOOK_S))
+            # Counting costs the store, and more the fuller it is: so seldom, until the end is near. The first look sees the
+            # workers begin, and would make it seem far.
+            elapsed_s = time.monotonic() - began_at
+            rest_s = elapsed_s * (count / finished - 1) if finished else 0.0
+            time.sleep(max(LOOK_S, min(rest_s / 2, elapsed_s / 4, LONGEST_LOOK_S)))
             before, finished = finished, self.contestant.count_finished()
             if finished != before:
                 progress_at = time.monotonic()
