@@ -24,7 +24,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.findings import Findings, targets_table
 from benchmarks.losses import losses_section, measure_again_if_lost
 from benchmarks.machine_lock import only_one
-from benchmarks.memory import WHOLE, measure_footprint
+from benchmarks.memory import IDLE_LOOKS, WHOLE, measure_footprint
 from benchmarks.programme import FULL, SMALL, Programme
 from benchmarks.stack import Stack
 from standalone.errors import StandaloneError
@@ -119,7 +119,7 @@ def _measure_memory(programme: Programme, pythons: Mapping[str, Path], findings:
         print(f"  memory: {name}", file=sys.stderr)
         measure = partial(measure_footprint, name, python, PLACE, programme.idle_s, programme.memory_jobs)
         findings.footprints[name] = measure_again_if_lost(measure, findings.losses)
-    title = f"## Memory (PSS), and what runs when nothing is to do, over {programme.idle_s:g} s"
+    title = f"## Memory (PSS), and what runs when nothing is to do, {IDLE_LOOKS} times {programme.idle_s:g} s"
     return f"{title}\n\nEach alone, on engines of its own.\n\n{report.footprints(findings.footprints)}\n"
 
 

@@ -77,8 +77,8 @@ def _against_best_peer(key: str) -> Callable[[Findings], Sequence[float] | None]
     return lambda findings: findings.ratios(key, OURS, findings.best_peer(key), RATE)
 
 
-def _whole(value: Callable[[Footprint], float]) -> Callable[[Findings], Sequence[float] | None]:
-    return lambda findings: [value(findings.footprints[WHOLE])] if WHOLE in findings.footprints else None
+def _whole(values: Callable[[Footprint], Sequence[float]]) -> Callable[[Findings], Sequence[float] | None]:
+    return lambda findings: values(findings.footprints[WHOLE]) if WHOLE in findings.footprints else None
 
 
 _SUBMIT: Final = submit_key(CONNECTIONS)
@@ -95,8 +95,8 @@ TARGETS: Final = (
     Target("status reads / bare GET of echo", 0.4, True, _rate("status", OURS, "echo")),
     Target("time of a submission, 1,000,000 jobs / empty", 1.15, False, _rate("growth submit", EMPTY, GROWN)),
     Target("round trip p50, 1,000,000 jobs / empty", 1.15, False, _p50("growth round-trip", GROWN, EMPTY)),
-    Target("idle `./dev run`, of one core", 0.03, False, _whole(lambda found: found.idle_cpu_share), "{:.1%}".format),
-    Target("idle `./dev run`, MiB of PSS", 700.0, False, _whole(lambda found: found.idle_total_mib), "{:.0f}".format),
+    Target("idle `./dev run`, of one core", 0.03, False, _whole(lambda found: found.idle_cores), "{:.1%}".format),
+    Target("idle `./dev run`, MiB of PSS", 700.0, False, _whole(lambda found: [found.idle_total_mib]), "{:.0f}".format),
 )
 
 

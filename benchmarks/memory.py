@@ -4,7 +4,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ WHOLE: Final = "./dev run"
 #: After a start or a drain, until what is left to do is done.
 SETTLE_S: Final = 3.0
 
+#: An idle system is looked at so often, and the median counts: it does so little that a neighbour doubles it.
+IDLE_LOOKS: Final = 3
+
 #: How the parts of the whole are told apart: by their command lines.
 _LABELS: Final = {
     "postgres": re.compile(rb"^([^\0]*/)?postgres[\0:]"),
@@ -36,11 +39,13 @@ _LABELS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Of one contestant: MiB of PSS by part when idle and after the jobs, and processor seconds per second when idle."""
+    """Of one contestant: MiB of PSS by part when idle and after the jobs, and processor seconds per second when idle, of all
+    parts and engines, at each look.
+    """
 
     idle_mib: Mapping[str, float]
     used_mib: Mapping[str, float]
-    idle_cores: Mapping[str, float]
+    idle_cores: Sequence[float]
     jobs: int
 
     @property
@@ -53,20 +58,12 @@ class Footprint:
         """The same after the jobs."""
         return sum(self.used_mib.values())
 
-    @property
-    def idle_cpu_share(self) -> float:
-        """Of one core."""
-        return sum(self.idle_cores.values())
-
 
 def measure_footprint(name: str, python: Path, place: Path, idle_s: float, jobs: int) -> Footprint:
-    """Start one contestant alone, look at it idle for idle_s, let it run the jobs, look again, and stop it."""
+    """Start one contestant alone, look at it idle, for idle_s each time, let it run the jobs, look again, and stop it."""
     with _alone(name, python, place) as stack:
         contestant = stack.contestant
-        window = Window(stack)
-        time.sleep(idle_s)
-        spent = window.close().cpu_s_per_1000(1)
-        idle_cores = {part: cpu_s / 1000 / idle_s for part, cpu_s in spent.items() if part != LOAD_GENERATOR}
+        idle_cores = [_cores(stack, idle_s) for _ in range(IDLE_LOOKS)]
         idle_mib = _memory_mib(stack)
         before = contestant.count_finished() if contestant.runs_jobs else 0
         check_answers(contestant, stack.send(CONNECTIONS, count=jobs))
@@ -75,6 +72,13 @@ def measure_footprint(name: str, python: Path, place: Path, idle_s: float, jobs:
         contestant.close()
         time.sleep(SETTLE_S)
         return Footprint(idle_mib, _memory_mib(stack), idle_cores, jobs)
+
+
+def _cores(stack: Stack, duration_s: float) -> float:
+    window = Window(stack)
+    time.sleep(duration_s)
+    spent = window.close().cpu_s_per_1000(1)
+    return sum(cpu_s for part, cpu_s in spent.items() if part != LOAD_GENERATOR) / 1000 / duration_s
 
 
 def pss_mib(pid: int) -> float:

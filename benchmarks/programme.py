@@ -169,7 +169,7 @@ SMALL: Final = Programme(
     growth_s=1.0,
     finished=(0, 100_000),
     queued=100_000,
-    idle_s=10.0,
+    idle_s=5.0,
     memory_jobs=5000,
 )
 FULL: Final = Programme(
@@ -185,7 +185,7 @@ FULL: Final = Programme(
     growth_s=5.0,
     finished=(0, 100_000, 1_000_000),
     queued=100_000,
-    idle_s=30.0,
+    idle_s=20.0,
     memory_jobs=100_000,
 )
 

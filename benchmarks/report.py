@@ -114,7 +114,7 @@ def footprints(found: Mapping[str, Footprint]) -> str:
         parts = ", ".join(f"{part} {mib:.0f}" for part, mib in footprint.idle_mib.items())
         used = ", ".join(f"{part} {mib:.0f}" for part, mib in footprint.used_mib.items())
         row = [name, f"**{footprint.idle_total_mib:.0f}**: {parts}", f"**{footprint.used_total_mib:.0f}**: {used}"]
-        rows.append([*row, f"{footprint.idle_cpu_share:.1%}"])
+        rows.append([*row, spread(footprint.idle_cores, "{:.1%}".format)])
     jobs = next(iter(found.values())).jobs
     return table(["contestant", "idle, MiB", f"after {jobs:,} jobs, MiB", "idle, of one core"], rows)
 

@@ -51,10 +51,8 @@ def test_slower_submissions_in_a_full_table_are_a_ratio_above_one() -> None:
 
 
 def test_idle_is_measured_of_the_whole_system() -> None:
-    findings = Findings(
-        footprints={WHOLE: Footprint({"api": 500.0, "worker": 150.0}, {}, {"api": 0.02, "worker": 0.005}, 1)}
-    )
-    assert _row(findings, "of one core")[2:] == ["2.5%", "yes"]
+    findings = Findings(footprints={WHOLE: Footprint({"api": 500.0, "worker": 150.0}, {}, [0.025, 0.02, 0.07], 1)})
+    assert _row(findings, "of one core")[2:] == ["2.5% [2.0% to 7.0%]", "yes"]
     assert _row(findings, "MiB")[2:] == ["650", "yes"]
 
 

@@ -45,8 +45,6 @@ def test_growth_says_how_many_times_longer_it_takes() -> None:
 
 
 def test_a_footprint_is_the_sum_of_its_parts() -> None:
-    found = Footprint(
-        {"api": 50.0, "postgres": 30.0}, {"api": 60.0, "postgres": 40.0}, {"api": 0.01, "postgres": 0.02}, 5000
-    )
+    found = Footprint({"api": 50.0, "postgres": 30.0}, {"api": 60.0, "postgres": 40.0}, [0.03, 0.02, 0.07], 5000)
     row = footprints({"ours": found}).splitlines()[-1]
-    assert row == "| ours | **80**: api 50, postgres 30 | **100**: api 60, postgres 40 | 3.0% |"
+    assert row == "| ours | **80**: api 50, postgres 30 | **100**: api 60, postgres 40 | 3.0% [2.0% to 7.0%] |"
