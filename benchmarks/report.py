@@ -46,8 +46,8 @@ def machine(load_before: float) -> str:
     fields = [line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines()]
     model = next((value.strip() for name, _, value in fields if name.strip() == "model name"), platform.machine())
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    described = f"{os.cpu_count()} x {model}, {memory_gib:.0f} GiB, Linux {platform.release()}, "
-    described += f"Python {platform.python_version()}"
+    kernel = platform.release().partition("-")[0]
+    described = f"{os.cpu_count()} x {model}, {memory_gib:.0f} GiB, Linux {kernel}, Python {platform.python_version()}"
     if not is_idle(load_before):
         described += (
             f"\n\n**The machine had other work at the start (load average {load_before:.1f}): trust the ratios less.**"
