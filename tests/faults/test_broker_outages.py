@@ -8,7 +8,8 @@ import pytest
 from core.events import Event
 from tests.api_client import ApiClient
 from tests.engines import wait_until
-from tests.faults.faulty_stack import FaultyStack
+from tests.faults.faulty_stack import FaultyStack, judge
+from tests.faults.load import MIX, submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import size
 from tests.rabbitmq import RabbitMQProcess
@@ -24,14 +25,13 @@ RATE: Final = 50
 
 
 def test_wiped_broker(faulty: FaultyStack, report: Report) -> None:
-    jobs = size(300, 2_000)
-    with faulty.load("wiped", jobs) as load:
-        load.release()
-        load.wait_accepted()
-        wait_until(lambda: faulty.messages_ready() > 20, 10.0, "messages wait in the broker")
-        faulty.broker.wipe()
-        faulty.broker.start()
-        verdict = faulty.conclude(load, time.time(), extra_executions_bound=0, limit_s=REPUBLISHED_LIMIT_S)
+    faulty.begin()
+    # all at once: a load that trickles in may be done as fast as it comes
+    accepted = submit_in_batches(faulty.stack.client, "wiped", size(300, 2_000), MIX)
+    wait_until(lambda: faulty.messages_ready() > 20, 10.0, "messages wait in the broker")
+    faulty.broker.wipe()
+    faulty.broker.start()
+    verdict = judge(faulty.checker, accepted, time.time(), extra_executions_bound=0, limit_s=REPUBLISHED_LIMIT_S)
     republished = sum(line["count"] for line in faulty.logged(Event.JOBS_REPUBLISHED))
     report.add("disk of the broker wiped", faulty.broker.engine.name, verdict, published_again=f"{republished:,}")
     assert republished > 0
