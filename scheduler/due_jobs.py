@@ -88,7 +88,7 @@ def release(connection: Connection[TupleRow], lease: datetime, unconfirmed: Sequ
 
 
 def _parameters(lease: datetime, jobs: Sequence[DueJob]) -> dict[str, Any]:
-    return {"task_ids": [job.task_id for job in jobs], "lease": lease}
+    return {"task_ids": [job.task_id for job in jobs], "series": list({job.series for job in jobs}), "lease": lease}
 
 
 def _count(connection: Connection[TupleRow], query: str, parameters: dict[str, int]) -> int:

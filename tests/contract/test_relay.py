@@ -159,11 +159,12 @@ def test_a_job_that_was_taken_and_not_marked_is_published_again_after_its_lease(
     "change",
     [
         "status = 'STARTED', token = gen_random_uuid(), worker = 'w', started_at = now(), publish_at = NULL",
+        "status = 'RETRY', series = 2",
         "status = 'RETRY', series = 2, publish_at = clock_timestamp()",
         "status = 'RETRY', delayed_until = publish_at, series = 2",
         "publish_at = now() + interval '1 minute'",
     ],
-    ids=["claimed", "due again", "delayed until the very end of the lease", "leased by another"],
+    ids=["claimed", "of another series", "due again", "delayed until the very end of the lease", "leased by another"],
 )
 def test_a_mark_that_comes_late_changes_nothing(database_rig: SchedulerRig, change: str) -> None:
     [task_id] = database_rig.accept()
