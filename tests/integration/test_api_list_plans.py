@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,7 +52,7 @@ class Observed:
         scans, tuples = (now - then for now, then in zip(after, before, strict=True))
         return page, scans, tuples
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._store.close()
 
     async def _counters(self) -> tuple[int, int]:
@@ -59,6 +60,8 @@ class Observed:
             await connection.execute("SELECT pg_stat_force_next_flush()")
 
         await self._store.run(flush)
+        # What has filled the tables read them whole, and says so within a second, or now.
+        self._connection.execute("SELECT pg_stat_force_next_flush()")
         row = self._connection.execute(
             "SELECT sum(seq_scan), sum(seq_tup_read + coalesce(idx_tup_fetch, 0))"
             " + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = ANY (%(tables)s))"
@@ -73,23 +76,22 @@ class Observed:
 @pytest.mark.parametrize("analyze", [False, True], ids=["made for empty tables", "made with statistics"])
 def test_every_page_goes_by_index(database_url: str, analyze: bool, session: tuple[str, ...]) -> None:
     async def scenario(connection: psycopg.Connection[Any]) -> None:
-        observed = Observed(database_url, connection, *session)
-        requests = {name: request_of(values) for name, values in FILTERS.items()}
-        now = datetime.now(UTC)
-        requests["times"] = PageRequest(LIMIT, created_after=now - timedelta(minutes=9), created_before=now)
-        requests["times of an outcome"] = replace(requests["times"], status=Status.SUCCESS)
-        for request in requests.values():
-            for _ in range(PREPARATIONS):
-                assert await observed.read(request) == Page([], None)
-        fill(connection, ROWS, ROWS, analyze=analyze)
-        for name, request in requests.items():
-            page, scans, tuples = await observed.count(request)
-            assert scans == 0, name
-            # a search among the unfinished passes all of them, at most, and each once in the table and in its index
-            is_walk = request.status is not None and not request.status.is_finished
-            assert tuples < (2.5 * ROWS if is_walk else 40 * LIMIT), name
-            assert (page.next is not None) == (len(page.rows) == LIMIT), name
-        await observed.close()
+        async with aclosing(Observed(database_url, connection, *session)) as observed:
+            requests = {name: request_of(values) for name, values in FILTERS.items()}
+            now = datetime.now(UTC)
+            requests["times"] = PageRequest(LIMIT, created_after=now - timedelta(minutes=9), created_before=now)
+            requests["times of an outcome"] = replace(requests["times"], status=Status.SUCCESS)
+            for request in requests.values():
+                for _ in range(PREPARATIONS):
+                    assert await observed.read(request) == Page([], None)
+            fill(connection, ROWS, ROWS, analyze=analyze)
+            for name, request in requests.items():
+                page, scans, tuples = await observed.count(request)
+                assert scans == 0, name
+                # a search among the unfinished passes all of them, at most, and each once in the table and in its index
+                is_walk = request.status is not None and not request.status.is_finished
+                assert tuples < (2.5 * ROWS if is_walk else 40 * LIMIT), name
+                assert (page.next is not None) == (len(page.rows) == LIMIT), name
 
     with psycopg.connect(database_url, autocommit=True) as connection:
         asyncio.run(scenario(connection))
@@ -97,15 +99,14 @@ def test_every_page_goes_by_index(database_url: str, analyze: bool, session: tup
 
 def test_pages_far_from_the_newest_cost_no_more(database_url: str) -> None:
     async def scenario(connection: psycopg.Connection[Any]) -> None:
-        observed = Observed(database_url, connection)
-        fill(connection, ROWS, 10, analyze=True)
-        row = connection.execute("SELECT task_id FROM jobs ORDER BY task_id OFFSET %s LIMIT 1", [1000]).fetchone()
-        assert row is not None
-        for name in ("all", "common task", "common outcome", "common outcome of a task"):
-            page, scans, tuples = await observed.count(replace(request_of(FILTERS[name]), before=row[0]))
-            assert (len(page.rows), scans) == (LIMIT, 0), name
-            assert tuples < 40 * LIMIT, name
-        await observed.close()
+        async with aclosing(Observed(database_url, connection)) as observed:
+            fill(connection, ROWS, 10, analyze=True)
+            row = connection.execute("SELECT task_id FROM jobs ORDER BY task_id OFFSET %s LIMIT 1", [1000]).fetchone()
+            assert row is not None
+            for name in ("all", "common task", "common outcome", "common outcome of a task"):
+                page, scans, tuples = await observed.count(replace(request_of(FILTERS[name]), before=row[0]))
+                assert (len(page.rows), scans) == (LIMIT, 0), name
+                assert tuples < 40 * LIMIT, name
 
     with psycopg.connect(database_url, autocommit=True) as connection:
         asyncio.run(scenario(connection))
@@ -115,15 +116,14 @@ def test_task_that_no_job_has_is_not_looked_for_among_all_jobs(database_url: str
     """Where all jobs are of one task, the primary key looks as good as the index on tasks."""
 
     async def scenario(connection: psycopg.Connection[Any]) -> None:
-        observed = Observed(database_url, connection, GENERIC)
-        fill(connection, ROWS, 10, analyze=False)
-        connection.execute("DELETE FROM jobs WHERE task <> 'tasks.add'")
-        connection.execute("VACUUM (ANALYZE) jobs")
-        for task in ("tasks.add", "tasks.none"):
-            _, scans, tuples = await observed.count(PageRequest(LIMIT, task=task))
-            assert scans == 0
-            assert tuples < 40 * LIMIT
-        await observed.close()
+        async with aclosing(Observed(database_url, connection, GENERIC)) as observed:
+            fill(connection, ROWS, 10, analyze=False)
+            connection.execute("DELETE FROM jobs WHERE task <> 'tasks.add'")
+            connection.execute("VACUUM (ANALYZE) jobs")
+            for task in ("tasks.add", "tasks.none"):
+                _, scans, tuples = await observed.count(PageRequest(LIMIT, task=task))
+                assert scans == 0
+                assert tuples < 40 * LIMIT
 
     with psycopg.connect(database_url, autocommit=True) as connection:
         asyncio.run(scenario(connection))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -137,6 +138,17 @@ class Rig:
             correlation_id="1",
         )
         return ending
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """The only process begins nothing meanwhile: however slowly they are given, it finds all calls there."""
+        (slot,) = self.pool._slots
+        self.loop.run_until(lambda: slot.is_ready)
+        os.kill(slot.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(slot.pid, signal.SIGCONT)
 
     def restart(self) -> None:
         self.pool.terminate()
@@ -344,8 +356,9 @@ def hold_answers_back(log: Path) -> int:
 
 
 def test_calls_that_were_not_answered_are_lost_with_their_process(rig: Rig, tmp_path: Path) -> None:
-    first = rig.apply(hold_answers_back, tmp_path / "log")
-    second, third = rig.apply(kill_itself), rig.apply(os.getpid)
+    with rig.standing():
+        first = rig.apply(hold_answers_back, tmp_path / "log")
+        second, third = rig.apply(kill_itself), rig.apply(os.getpid)
     rig.run(first, second, third)
     assert [type(error) for error in first.raised + second.raised] == [WorkerLostError] * 2
     assert third.returned == [third.pid]
