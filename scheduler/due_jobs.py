@@ -1,9 +1,10 @@
 """The relay's statements: what is due, take it, mark it."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -79,16 +80,21 @@ def take(connection: Connection[TupleRow], queue: str, limit: int) -> Batch | No
 
 def mark(connection: Connection[TupleRow], lease: datetime, confirmed: Sequence[DueJob]) -> None:
     """Note that the broker has these jobs' messages."""
-    connection.execute(_MARK, _parameters(lease, confirmed))
+    _end(connection, _MARK, lease, confirmed)
 
 
 def release(connection: Connection[TupleRow], lease: datetime, unconfirmed: Sequence[DueJob]) -> None:
     """Make these jobs due again at once."""
-    connection.execute(_RELEASE, _parameters(lease, unconfirmed))
+    _end(connection, _RELEASE, lease, unconfirmed)
 
 
-def _parameters(lease: datetime, jobs: Sequence[DueJob]) -> dict[str, Any]:
-    return {"task_ids": [job.task_id for job in jobs], "series": list({job.series for job in jobs}), "lease": lease}
+def _end(connection: Connection[TupleRow], query: str, lease: datetime, jobs: Sequence[DueJob]) -> None:
+    """One statement for each series that there is: a join with ids and series may read the whole table for each batch."""
+    of_series = defaultdict(list)
+    for job in jobs:
+        of_series[job.series].append(job.task_id)
+    for series, task_ids in of_series.items():
+        connection.execute(query, {"series": series, "task_ids": task_ids, "lease": lease})
 
 
 def _count(connection: Connection[TupleRow], query: str, parameters: dict[str, int]) -> int:

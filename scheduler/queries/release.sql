@@ -2,4 +2,4 @@
 UPDATE live_jobs
 SET publish_at = now()
 WHERE task_id = ANY (%(task_ids)s::uuid[]) AND publish_at = %(lease)s AND delayed_until IS NULL
-    AND series = ANY (%(series)s::integer[]) AND status IN ('PENDING', 'RETRY')
+    AND series = %(series)s AND status IN ('PENDING', 'RETRY')

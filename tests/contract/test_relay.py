@@ -178,6 +178,22 @@ def test_a_mark_that_comes_late_changes_nothing(database_rig: SchedulerRig, chan
     assert database_rig.live(task_id, "l::text FROM live_jobs AS l --") == before
 
 
+def test_a_late_mark_knows_the_series_of_each_job_of_its_batch(database_rig: SchedulerRig) -> None:
+    first, second = database_rig.accept(2)
+    database_rig.connection.execute("UPDATE live_jobs SET series = 2 WHERE task_id = %s", [second])
+    with connect(database_rig.settings, "test") as connection:
+        batch = due_jobs.take(connection, "default", 10)
+        assert batch is not None
+        assert {(job.task_id, job.series) for job in batch.jobs} == {(str(first), 1), (str(second), 2)}
+        database_rig.connection.execute("UPDATE live_jobs SET series = 2 WHERE task_id = %s", [first])
+        due_jobs.release(connection, batch.lease, batch.jobs[:1])
+        due_jobs.mark(connection, batch.lease, batch.jobs)
+    assert database_rig.live(first, "publish_at, published_at") == (batch.lease, None)
+    [publish_at, published_at] = database_rig.live(second, "publish_at, published_at")
+    assert publish_at is None
+    assert published_at is not None
+
+
 class StubbornPublisher:
     """Confirms every other job, or none at all."""
 
