@@ -2,7 +2,10 @@
 
 import os
 import resource
-from contextlib import suppress
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -22,6 +25,23 @@ def descendants_of(pid: int) -> list[int]:
     for child in found:  # grows as we go
         found += children_of(child)
     return found
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Stop a process and its descendants for a while. It is the first: then no child comes, or goes for good, in between."""
+    stopped = [pid]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        while _state(pid) not in {"T", ""}:
+            time.sleep(0.001)
+        for child in descendants_of(pid):
+            os.kill(child, signal.SIGSTOP)
+            stopped.append(child)
+        yield
+    finally:
+        for one in reversed(stopped):
+            os.kill(one, signal.SIGCONT)
 
 
 def is_zombie(pid: int) -> bool:

@@ -17,6 +17,8 @@ from tests.engines import STOP_LIMIT_S, EngineProcess, make_directory, wait_unti
 SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 #: Virtual hosts that a node has from its start; more are made when these are used up.
 VHOSTS: Final = 40
+RESERVING_ADDRESS: Final = "127.0.0.2"
+_RESERVATIONS: Final[list[socket.socket]] = []
 
 
 class RabbitMQ:
@@ -182,13 +184,23 @@ def is_rabbitmq_installed() -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, below those that the kernel gives to outgoing connections."""
+    """Return ports that nobody listens on, below those that the kernel gives to outgoing connections.
+
+    No other process of these tests gets them while this one lives: it keeps them on another address of the loopback.
+    """
     ports: list[int] = []
     while len(ports) < count:
         port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.socket() as candidate:
-            candidate.bind(("127.0.0.1", port))
-            ports.append(port)
+        reservation = socket.socket()
+        try:
+            reservation.bind((RESERVING_ADDRESS, port))
+            with socket.socket() as candidate:
+                candidate.bind(("127.0.0.1", port))
+        except OSError:
+            reservation.close()
+            continue
+        _RESERVATIONS.append(reservation)
+        ports.append(port)
     return ports
 
 

@@ -157,9 +157,11 @@ def test_same_key_gives_the_same_job(client: Client) -> None:
 
 def test_options_are_taken(client: Client) -> None:
     eta = datetime.now(UTC) + timedelta(seconds=0.5)
-    job = client.submit("add", x=1, y=2, eta=eta, priority=9, expires_s=60)
-    assert job.result() == 3
+    assert client.submit("add", x=1, y=2, eta=eta, priority=9, expires_s=60).result() == 3
+    eta += timedelta(hours=1)
+    job = client.submit("add", x=1, y=2, eta=eta)
     assert job.status().due_at == eta
+    job.cancel()
 
 
 @pytest.mark.parametrize(("task", "args", "kind"), [("ad", {}, NotFound), ("add", {"x": "1"}, InvalidRequest)])

@@ -9,8 +9,8 @@ import pytest
 from tests.acceptance.service import Diary, Service, wait_for_status
 from tests.supervised import SupervisedPart
 
-#: A job whose worker was killed runs again within this time.
-AGAIN_LIMIT_S: Final = 8.0
+#: A job whose worker was killed runs again within 8 s; and what a busy machine may add.
+AGAIN_LIMIT_S: Final = 8.0 + 4.0
 
 
 @pytest.mark.parametrize("kill", [SupervisedPart.kill, SupervisedPart.kill_children], ids=["worker", "pool process"])

@@ -57,7 +57,8 @@ def test_client_is_told_where_a_service_on_another_port_is(run: StandaloneRun) -
 
 
 def test_console_line_names_its_part_only_in_front(run: StandaloneRun) -> None:
-    assert re.search(r"^worker-1 +│ .*worker\.started", run.output, re.MULTILINE)
+    line = r"^worker-1 +│ .*worker\.started"
+    wait_until(lambda: re.search(line, run.output, re.MULTILINE), 30.0, "worker-1 has started")  # ready is one with another
     assert "part=" not in run.output
 
 

@@ -400,7 +400,7 @@ def test_trickled_request_is_a_request_timeout(api: RunningApi, monkeypatch: pyt
             except TimeoutError:
                 continue
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # without the limit, 50 s
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "blank-lines"])

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
 import pytest
 import requests
 
@@ -12,10 +13,11 @@ from api import idempotency
 from api.idempotency import KeyedJob, accept_keyed
 from core.acceptance import NewJob, new_task_id
 from core.database import connect_async
-from tests.api_rig import ADD, Hand, RunningApi, make_settings
+from tests.api_rig import ADD, Hand, RunningApi, make_settings, wait_until
 from tests.integration.conftest import StartApi
 
 KEY = {"Idempotency-Key": "order-1"}
+WAITS_FOR_LOCK = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def post_at_once(apis: Sequence[RunningApi], count: int) -> list[requests.Response]:
@@ -92,7 +94,10 @@ def test_plain_requests_do_not_wait_for_a_blocked_key(api: RunningApi, hand: Han
             target=lambda: blocked.append(requests.post(api.url + "/add", json=ADD, headers=KEY, timeout=10))
         )
         waiter.start()
-        assert api.post("/add", ADD).elapsed.total_seconds() < 1
+        with psycopg.connect(hand.connection.info.dsn, autocommit=True) as observer:
+            wait_until(lambda: observer.execute(WAITS_FOR_LOCK).fetchone() == (1,), "the other waits for its key")
+        assert api.post("/add", ADD).status_code == 202
+        assert not blocked
     waiter.join()
     assert blocked[0].status_code == 422
 

@@ -74,7 +74,11 @@ class Observed:
 
 @pytest.mark.parametrize("session", [(), (GENERIC,)], ids=["plans for the values", "plans for all values"])
 @pytest.mark.parametrize("analyze", [False, True], ids=["made for empty tables", "made with statistics"])
-def test_every_page_goes_by_index(database_url: str, analyze: bool, session: tuple[str, ...]) -> None:
+def test_every_page_goes_by_index(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, analyze: bool, session: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("api.pages.WALK_S", 30.0)
+
     async def scenario(connection: psycopg.Connection[Any]) -> None:
         async with aclosing(Observed(database_url, connection, *session)) as observed:
             requests = {name: request_of(values) for name, values in FILTERS.items()}

@@ -75,10 +75,10 @@ def test_time_of_an_answer_is_no_time_of_the_client(api: RunningApi, monkeypatch
 
 @pytest.mark.parametrize("size_bytes", [100, 16 * 1024 * 1024])
 def test_stalled_batch_is_a_request_timeout(api: RunningApi, monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
-    monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.5)
     with connected(api.port) as client:
         client.sendall(request_bytes("POST", "/jobs/batch", JSON, f"Content-Length: {size_bytes}"))
         client.sendall(b" " * (size_bytes // 2))
+        monkeypatch.setattr("api.protocol.ARRIVAL_LIMIT_S", 0.5)
         answer = read_response(client)
     assert (answer.status, answer.json()["code"]) == (408, "request_timeout")
     wait_until(lambda: not api.server.server_state.tasks, "the application has given up the request")
@@ -180,7 +180,7 @@ def test_stalled_body_behind_another_request_is_a_request_timeout(api: RunningAp
 def test_flood_of_requests_behind_a_wait_is_not_taken(api: RunningApi) -> None:
     task_id = api.submit(NONE_DUE)
     with connected(api.port) as client:
-        client.sendall(request_bytes("GET", f"/status/{task_id}?wait=2"))
+        client.sendall(request_bytes("GET", f"/status/{task_id}?wait=30"))
         wait_until(lambda: api.services.watch.waiter_count == 1, "it waits")
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
@@ -311,6 +311,7 @@ def test_slow_clients_do_not_hold_up_the_end(database_url: str) -> None:
         time.sleep(0.3)  # and their requests are there
         began = time.monotonic()
         code, log = end(process, signal.SIGTERM)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 10
     assert code == 0
     assert "Traceback" not in log
+    assert "graceful shutdown exceeded" not in log  # uvicorn's own limit, of 4 s

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -15,6 +15,7 @@ import pytest
 
 from tests.contract.worker_rig import wait_for
 from tests.engines import EngineProcess
+from tests.processes import standing_still
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,18 +91,10 @@ def test_it_stops_in_time_while_the_database_hangs(
 ) -> None:
     with scheduler(tmp_path, DATABASE_URL=database_url, BROKER_URL=valkey_url) as running:
         wait_for(lambda: instances(database_url), "a beat")
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            pids = [pid for (pid,) in connection.execute("SELECT pid FROM pg_stat_activity WHERE datname IS NOT NULL")]
-            for pid in pids:
-                if pid != connection.info.backend_pid:
-                    os.kill(pid, signal.SIGSTOP)
-        try:
+        assert postgres.pid is not None
+        with standing_still(postgres.pid):
             assert running.stop() < 2.5
             assert running.process.returncode == 0
-        finally:
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
 
 
 def test_it_waits_for_the_schema(tmp_path: Path, postgres: EngineProcess, valkey_url: str) -> None:
