@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final, LiteralString
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -22,6 +23,11 @@ from core.settings import Settings
 from tests.engines import VALKEY_DATABASES, EngineProcess, private_postgres, private_valkey
 from tests.processes import children_of, describe, is_zombie
 from tests.rabbitmq import RabbitMQProcess, is_rabbitmq_installed, private_rabbitmq
+
+# A shared machine may stall for longer than Hypothesis' 200 ms, and nothing is to be left on the disk. Here, for a test
+# takes the profile that holds when its module is imported.
+hypothesis.settings.register_profile("patient", deadline=None, database=None)
+hypothesis.settings.load_profile("patient")
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 IS_CI: Final = os.environ.get("CI", "").lower() == "true"

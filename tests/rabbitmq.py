@@ -17,7 +17,6 @@ from tests.engines import STOP_LIMIT_S, EngineProcess, make_directory, wait_unti
 SERVER: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 #: Virtual hosts that a node has from its start; more are made when these are used up.
 VHOSTS: Final = 40
-RESERVING_ADDRESS: Final = "127.0.0.2"
 _RESERVATIONS: Final[list[socket.socket]] = []
 
 
@@ -186,14 +185,14 @@ def is_rabbitmq_installed() -> bool:
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on, below those that the kernel gives to outgoing connections.
 
-    No other process of these tests gets them while this one lives: it keeps them on another address of the loopback.
+    No other call gets them while this process lives, which has a socket of each one's name: they are used seconds later.
     """
     ports: list[int] = []
     while len(ports) < count:
         port = random.randrange(20_000, 32_000)
-        reservation = socket.socket()
+        reservation = socket.socket(socket.AF_UNIX)
         try:
-            reservation.bind((RESERVING_ADDRESS, port))
+            reservation.bind(f"\0task-test-port-{port}")
             with socket.socket() as candidate:
                 candidate.bind(("127.0.0.1", port))
         except OSError:

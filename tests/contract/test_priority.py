@@ -18,7 +18,7 @@ from tests.contract.worker_rig import ROOT, WorkerRig, wait_for
 WAITING = 5000
 NAP_S = 0.01
 #: More than an urgent job takes on an idle system.
-MARGIN_S = 2.0
+MARGIN_S = 5.0
 FIRST = "SELECT count(*) FROM jobs WHERE status IS NOT NULL"
 START = """
 SELECT extract(epoch FROM coalesce(j.started_at, l.started_at) - j.created_at)::float8
@@ -76,7 +76,7 @@ def count(rig: WorkerRig, query: str) -> int:
 
 def test_urgent_job_starts_soon_though_5000_wait(rig: WorkerRig, settings: Settings) -> None:
     for _ in range(2):
-        rig.start_worker(WORKER_SLOTS="2")
+        rig.start_worker(WORKER_SLOTS="2", LOG_LEVEL="WARNING")  # nobody reads its log meanwhile
     with running_scheduler(settings):
         idle_s = time_of_an_urgent_job(rig)
         wait_for(lambda: count(rig, "SELECT count(*) FROM live_jobs") == 0, "an idle system")
@@ -85,5 +85,5 @@ def test_urgent_job_starts_soon_though_5000_wait(rig: WorkerRig, settings: Setti
         finished = count(rig, FIRST)
         wait_for(lambda: count(rig, FIRST) > finished + 200, "the system at its pace")
         busy_s += [time_of_an_urgent_job(rig) for _ in range(3)]
-        assert count(rig, "SELECT count(*) FROM live_jobs") > 1000, "not enough jobs to overtake"
+        assert count(rig, "SELECT count(*) FROM live_jobs") > 2000, "not enough jobs to overtake"
     assert max(busy_s) < idle_s + MARGIN_S

@@ -50,9 +50,9 @@ def broker(request: pytest.FixtureRequest, broker_url: str) -> EngineProcess:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Publishers that wait half a second instead of ten."""
+    """Publishers that wait two seconds instead of ten."""
     for module in (amqp_publisher, valkey_publisher):
-        monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(module, "SOCKET_TIMEOUT_S", 2.0)
 
 
 def some_jobs(count: int) -> list[DueJob]:
@@ -139,7 +139,7 @@ def test_a_broker_that_falls_silent_is_given_up(
         started_at = time.monotonic()
         with pytest.raises(BrokerUnavailableError):
             operation(publisher)
-        assert time.monotonic() - started_at < 3
+        assert time.monotonic() - started_at < 8
     finally:
         os.kill(broker.pid, signal.SIGCONT)
         publisher.close()
@@ -150,7 +150,7 @@ def test_a_broker_that_is_not_there_is_told_at_once(broker_url: str) -> None:
     started_at = time.monotonic()
     with pytest.raises(BrokerUnavailableError, match="connect"):
         make_publisher(Settings(database_url="postgresql://nowhere", broker_url=url))  # type: ignore[call-arg]
-    assert time.monotonic() - started_at < 1
+    assert time.monotonic() - started_at < 4
 
 
 def test_tending_notices_that_valkey_is_gone_and_closing_does_not_mind(valkey: EngineProcess, valkey_url: str) -> None:
@@ -219,9 +219,9 @@ def is_taken(publisher: Publisher, jobs: list[DueJob]) -> bool:
 
 
 def test_an_idle_connection_outlives_the_broker_s_heartbeats(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amqp_publisher, "HEARTBEAT_S", 1)
+    monkeypatch.setattr(amqp_publisher, "HEARTBEAT_S", 2)
     publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url))  # type: ignore[call-arg]
-    until = time.monotonic() + 3.5  # RabbitMQ closes after three missed intervals at the latest
+    until = time.monotonic() + 7  # RabbitMQ closes after three missed intervals at the latest
     while time.monotonic() < until:
         publisher.tend()
         time.sleep(0.2)

@@ -47,12 +47,12 @@ def test_a_real_worker_runs_what_the_relay_publishes(settings: Settings, schedul
 
 
 def test_a_wake_up_publishes_at_once(database_rig: SchedulerRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay_module, "POLL_S", 3.0)
+    monkeypatch.setattr(relay_module, "POLL_S", 6.0)
+    database_rig.accept()
     with database_rig.running(database_rig.relay()):
-        database_rig.accept()
         database_rig.wait_until_marked(1)
         database_rig.accept()
-        assert wait_s(lambda: database_rig.count("published_at IS NOT NULL") == 2, "the second job") < 1.0
+        assert wait_s(lambda: database_rig.count("published_at IS NOT NULL") == 2, "the second job") < 4.0
 
 
 def test_without_a_wake_up_a_due_job_is_found_by_polling(database_rig: SchedulerRig) -> None:
@@ -119,7 +119,7 @@ def test_a_delayed_job_is_published_when_its_time_has_come_and_not_before(schedu
     with scheduler_rig.running(scheduler_rig.relay()):
         scheduler_rig.wait_until_marked(1)
     [published_at] = scheduler_rig.live(task_id, "published_at")
-    assert timedelta(0) <= published_at - eta < timedelta(seconds=1)
+    assert timedelta(0) <= published_at - eta < timedelta(seconds=5)
 
 
 def test_only_delayed_jobs_whose_time_has_come_are_promoted(database_rig: SchedulerRig) -> None:
@@ -141,7 +141,7 @@ def test_many_delayed_jobs_that_come_due_together_are_all_published(database_rig
 def test_a_job_that_was_taken_and_not_marked_is_published_again_after_its_lease(
     database_rig: SchedulerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(due_jobs, "LEASE_S", 0.5)
+    monkeypatch.setattr(due_jobs, "LEASE_S", 2.0)
     [task_id] = database_rig.accept()
     with connect(database_rig.settings, "test") as connection:
         batch = due_jobs.take(connection, "default", 10)
@@ -257,9 +257,10 @@ def relay_once(connection: psycopg.Connection, limit: int) -> int:
 
 def test_leases_and_marks_are_hot(database_rig: SchedulerRig) -> None:
     database_rig.connection.execute("SET synchronous_commit = off")
+    database_rig.accept(1000)
+    database_rig.accept(1000, delay_s=3600)
     with database_rig.running(database_rig.relay(window=5000)):
-        database_rig.accept(1000)
-        database_rig.accept(1000, delay_s=3600)
+        wait_for(lambda: database_rig.ready() == 1000, "the messages")  # asked of the broker: that holds no snapshot
         database_rig.wait_until_marked(1000)
         scans = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'live_jobs'"
         wait_for(lambda: statistics(database_rig, scans)[0] >= 2000, "statistics of 1,000 leases and 1,000 marks")

@@ -52,9 +52,9 @@ def test_no_header_is_no_preference() -> None:
 
 @pytest.mark.parametrize("value", ['"' * 60_000, ',"' * 30_000, "wait" * 15_000, '"\\' * 30_000])
 def test_absurd_header_takes_no_time(value: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert wait_of(value) == 0
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_applied_wait_is_named() -> None:

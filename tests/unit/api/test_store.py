@@ -50,7 +50,7 @@ def test_budget_holds_and_no_socket_stays_open(silent: socket.socket) -> None:
         began = asyncio.get_running_loop().time()
         with pytest.raises(StoreUnavailableError, match="cannot test"):
             await store.run(do_nothing)
-        assert asyncio.get_running_loop().time() - began < BUDGET_S + 0.5
+        assert asyncio.get_running_loop().time() - began < BUDGET_S + 1.5
         await store.close()
 
     with no_garbage_collection():

@@ -235,9 +235,9 @@ def test_service_that_never_answers_ends_the_call_at_its_limit(service: FakeServ
 def test_service_that_refuses_for_ever_ends_the_call_at_its_limit(service: FakeService) -> None:
     service.script.extend([problem(503, "store_unavailable", "no database")] * 1000)
     began = time.monotonic()
-    with Client(service.url, timeout_s=0.5) as client, pytest.raises(Unavailable, match="no database"):
+    with Client(service.url, timeout_s=2) as client, pytest.raises(Unavailable, match="no database"):
         client.status("x")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 6
     assert len(service.seen) < 50
 
 

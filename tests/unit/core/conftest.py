@@ -7,17 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from celery import _state as celery_state
 
 from core.celery_app import ServiceApp, make_app
 from core.registry import Registry, load_registry
 from core.settings import Settings
-
-# A shared machine may stall for longer than Hypothesis' 200 ms, and nothing is to be left on the disk.
-hypothesis.settings.register_profile("core", deadline=None, database=None)
-hypothesis.settings.load_profile("core")
 
 WriteModule = Callable[[str, str], None]
 Load = Callable[..., Registry]
