@@ -1,6 +1,7 @@
 """What ends an attempt that would not end by itself, and what is left of its worker: the next job runs, on both brokers."""
 
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,11 @@ def test_without_a_limit_a_process_keeps_what_it_has(rig: WorkerRig) -> None:
 def test_hard_time_limit_ends_everything(rig: WorkerRig, mark: Path, task: str) -> None:
     worker = rig.start_worker()
     task_id = rig.submit(task, mark=str(mark))
+    rig.wait(task_id, lambda row: row.status == "STARTED")
+    worker.send_signal(signal.SIGSTOP)  # it ends nothing before we have looked
     wait_for(mark.exists, "the task to run")
     descendants = descendants_of(worker.pid)
+    worker.send_signal(signal.SIGCONT)
     assert len(descendants) == (3 if task == "ill.forks" else 1)
     row = rig.finished(task_id)
     assert (row.status, row.error and row.error["type"]) == ("FAILURE", "TimeLimitExceeded")

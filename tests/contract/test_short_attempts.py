@@ -11,19 +11,18 @@ from tests.contract.worker_rig import WorkerRig, wait_for
 from tests.processes import children_of
 from worker.ledger import MOST_AT_ONCE
 
-#: The worker takes all messages ahead.
-ENVIRONMENT = {"PREFETCH": "200"}
+#: The worker takes all messages ahead. What it hands back after LATE_S, nobody publishes again here: so it shall hand back
+#: nothing because of a stall.
+ENVIRONMENT = {"PREFETCH": "200", "LATE_S": "30"}
 JOBS = 150
 #: Of more jobs than this, the log would fill up the pipe that nobody reads meanwhile.
 QUIET = {**ENVIRONMENT, "LOG_LEVEL": "WARNING"}
+#: Where it shall hand back: still more than a stall.
+LATE_S = 1.0
 #: Outcomes before a long attempt are written, and jobs behind it due again, within this time.
-LATE_LIMIT_S = 2.0
-
-
-def submit(rig: WorkerRig, count: int = JOBS) -> list[UUID]:
-    jobs = [rig.submit("tasks.add", x=number, y=1) for number in range(count)]
-    rig.mark_published(jobs)
-    return jobs
+LATE_LIMIT_S = LATE_S + 5.0
+#: The worker is killed before this one ends.
+LONG_S = 30.0
 
 
 def statuses(rig: WorkerRig, jobs: list[UUID]) -> Counter[str]:
@@ -35,7 +34,7 @@ def losses(rig: WorkerRig, jobs: list[UUID]) -> int:
 
 
 def test_each_job_runs_once_and_has_its_own_result(rig: WorkerRig) -> None:
-    jobs = submit(rig)
+    jobs = rig.submit_marked(JOBS)
     worker = rig.start_worker(**ENVIRONMENT)
     rows = [rig.finished(task_id) for task_id in jobs]
     assert [row.result for row in rows] == [str(number + 1) for number in range(JOBS)]
@@ -45,10 +44,10 @@ def test_each_job_runs_once_and_has_its_own_result(rig: WorkerRig) -> None:
 
 
 def test_nothing_waits_behind_a_long_attempt(rig: WorkerRig, mark: Path) -> None:
-    before = submit(rig)
-    long = rig.submit("ill.sleeps", seconds=4.0, mark=str(mark))
-    behind = submit(rig, 20)
-    rig.start_worker(**ENVIRONMENT)
+    before = rig.submit_marked(JOBS)
+    long = rig.submit("ill.sleeps", seconds=LONG_S, mark=str(mark))
+    behind = rig.submit_marked(20)
+    rig.start_worker(**{**ENVIRONMENT, "LATE_S": str(LATE_S)})
     wait_for(mark.exists, "the long attempt to begin")
     began_at = time.monotonic()
     wait_for(lambda: statuses(rig, before) == {"SUCCESS": JOBS}, "the outcomes before it", LATE_LIMIT_S)
@@ -56,13 +55,13 @@ def test_nothing_waits_behind_a_long_attempt(rig: WorkerRig, mark: Path) -> None
     wait_for(
         lambda: all(rig.row(task_id).fields["publish_at"] is not None for task_id in behind), "them to be due", LATE_LIMIT_S
     )
-    assert time.monotonic() - began_at < 4.0
+    assert time.monotonic() - began_at < LONG_S
     assert rig.row(long).status == "STARTED"
     assert losses(rig, behind) == 0
 
 
 def test_stopping_worker_leaves_no_job_half_done(rig: WorkerRig) -> None:
-    jobs = submit(rig, 3 * JOBS)
+    jobs = rig.submit_marked(3 * JOBS)
     worker = rig.start_worker(**QUIET)
     rig.finished(jobs[JOBS // 3])
     logged = rig.stop_worker(worker)
@@ -74,7 +73,7 @@ def test_stopping_worker_leaves_no_job_half_done(rig: WorkerRig) -> None:
 
 def test_process_that_is_killed_costs_what_it_had_not_written(rig: WorkerRig) -> None:
     """What it had claimed and not begun, the next process does, as if nothing had happened."""
-    jobs = submit(rig, 3 * JOBS)
+    jobs = rig.submit_marked(3 * JOBS)
     worker = rig.start_worker(**QUIET)
     rig.finished(jobs[JOBS // 3])
     os.kill(children_of(worker.pid)[0], signal.SIGKILL)

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from core.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = "tests.contract.ill_behaved_tasks"
 LIMIT_S = 15.0
+CLOSE_LIMIT_S = 5.0
 
 _ROW = """
 SELECT coalesce(j.status, l.status) AS status, j.result, coalesce(j.error, l.error) AS error, l.series, l.retries, l.losses,
@@ -83,18 +85,22 @@ class WorkerRig:
 
     def publish(self, task: str, task_id: UUID, series: int = 1) -> None:
         """Publish the message of a job's series, as the scheduler does."""
-        message = {"task": task, "id": str(task_id), "series": series, "ignore_result": False}
+        self._publish_all(task, [task_id], series)
+
+    def _publish_all(self, task: str, task_ids: Sequence[UUID], series: int = 1) -> None:
         body: list[object] = [[], {}, {}]
         with self._app.connection_for_write() as connection:
-            connection.Producer().publish(
-                body,
-                serializer="json",
-                headers=message,
-                exchange="",
-                routing_key=self._queue.name,
-                declare=[self._queue],
-                correlation_id=str(task_id),
-            )
+            producer = connection.Producer()
+            for task_id in task_ids:
+                producer.publish(
+                    body,
+                    serializer="json",
+                    headers={"task": task, "id": str(task_id), "series": series, "ignore_result": False},
+                    exchange="",
+                    routing_key=self._queue.name,
+                    declare=[self._queue],
+                    correlation_id=str(task_id),
+                )
 
     def mark_published(self, task_ids: list[UUID]) -> None:
         """Note that these jobs' messages are out, as the scheduler does."""
@@ -106,6 +112,16 @@ class WorkerRig:
         task_id = self.accept(task, **args)
         self.publish(task, task_id)
         return task_id
+
+    def submit_marked(self, count: int) -> list[UUID]:
+        """Submit additions of 0, 1, 2 ... and 1 that are marked as published, at once.
+
+        The mark is first: after that it could undo that a worker has given the job back.
+        """
+        task_ids = [self.accept("tasks.add", x=number, y=1) for number in range(count)]
+        self.mark_published(task_ids)
+        self._publish_all("tasks.add", task_ids)
+        return task_ids
 
     def row(self, task_id: UUID) -> Row:
         """Read a job's row."""
@@ -151,9 +167,10 @@ class WorkerRig:
     def close(self) -> None:
         """Kill what still runs."""
         for process in self._workers:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.kill()
+            # What a task forked may hold the pipe for longer than anybody wants to wait.
+            with process, suppress(subprocess.TimeoutExpired):
+                process.communicate(timeout=CLOSE_LIMIT_S)
         self.connection.close()
 
     def _beating(self) -> set[str]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -30,6 +31,14 @@ LIMIT_S = 10.0
 
 MIB = 1024 * 1024
 ROOM_MIB = 100
+
+
+def wait_for(is_reached: Callable[[], Any]) -> None:
+    """Wait, in the process of a call, or while the loop stands still."""
+    deadline = time.monotonic() + LIMIT_S
+    while not is_reached():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
 
 
 class Loop:
@@ -55,12 +64,13 @@ class Loop:
         deadline = time.monotonic() + LIMIT_S
         while not is_reached():
             assert time.monotonic() < deadline, "waited in vain"
-            for descriptor in select.select(list(self.readers), [], [], 0.01)[0]:
-                callback, args = self.readers[descriptor]
-                callback(*args)
+            # Timers first, as kombu: none strikes between what was waited for and the end of the wait.
             due = [timer for timer in self.timers if timer[0] <= time.monotonic()]
             self.timers = [timer for timer in self.timers if timer not in due]
             for _, callback, args in due:
+                callback(*args)
+            for descriptor in select.select(list(self.readers), [], [], 0.01)[0]:
+                callback, args = self.readers[descriptor]
                 callback(*args)
 
     def run_for(self, seconds: float) -> None:
@@ -139,6 +149,15 @@ class Rig:
         )
         return ending
 
+    def begin(
+        self, path: Path, function: Callable[..., Any], *args: Any, soft: float | None = None, hard: float | None = None
+    ) -> Ending:
+        """Give a call that makes this path. The loop stands still until then: its limits do not strike before it runs."""
+        ending = self.apply(function, *args, soft=soft, hard=hard)
+        self.loop.run_until(lambda: ending.pid)
+        wait_for(path.exists)
+        return ending
+
     @contextmanager
     def standing(self) -> Iterator[None]:
         """The only process begins nothing meanwhile: however slowly they are given, it finds all calls there."""
@@ -178,19 +197,25 @@ def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def ignore_the_soft_limit() -> None:
+def touch_and_sleep(path: Path, seconds: float) -> None:
+    path.touch()
+    time.sleep(seconds)
+
+
+def ignore_the_soft_limit(path: Path) -> None:
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         try:
+            path.touch()
             time.sleep(LIMIT_S)
         except SoftTimeLimitExceeded:
             continue
 
 
-def take(mib: int, seconds: float = 0.0) -> int:
+def take(mib: int, seconds: float, path: Path) -> int:
     """Have so much memory for so long."""
     taken = bytearray(mib * MIB)
-    time.sleep(seconds)
+    touch_and_sleep(path, seconds)
     return len(taken)
 
 
@@ -250,16 +275,18 @@ def test_process_that_ends_is_replaced_and_only_its_own_call_suffers(
     assert second.pid != first.pid
 
 
-def test_soft_limit_raises_in_the_call(rig: Rig) -> None:
-    ending, after = rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0), rig.apply(os.getpid)
+def test_soft_limit_raises_in_the_call(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "begun"
+    ending, after = rig.begin(path, touch_and_sleep, path, LIMIT_S, soft=0.1, hard=5.0), rig.apply(os.getpid)
     rig.run(ending, after)
     assert [type(raised) for raised in ending.raised] == [SoftTimeLimitExceeded]
     assert ending.timeouts == [(True, 0.1)]
     assert after.returned == [ending.pid]
 
 
-def test_hard_limit_ends_the_process(rig: Rig) -> None:
-    ending, after = rig.apply(ignore_the_soft_limit, soft=0.1, hard=0.2), rig.apply(os.getpid)
+def test_hard_limit_ends_the_process(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "begun"
+    ending, after = rig.begin(path, ignore_the_soft_limit, path, soft=0.1, hard=0.2), rig.apply(os.getpid)
     rig.run(ending, after)
     assert ending.timeouts == [(True, 0.1), (False, 0.2)]
     assert not ending.raised
@@ -313,19 +340,11 @@ def test_flush_forgets_what_no_process_has(rig: Rig) -> None:
     assert not waiting.is_over
 
 
-def touch_and_sleep(path: Path, seconds: float) -> None:
-    path.touch()
-    time.sleep(seconds)
-
-
 def begin_two(rig: Rig, path: Path, first_hard: float | None = None) -> tuple[Ending, Ending]:
     """Let a process go on with its second call while the worker has not heard of the first one's end."""
     first, second = rig.apply(time.sleep, 0.05, hard=first_hard), rig.apply(touch_and_sleep, path, 0.5)
     rig.loop.run_until(lambda: first.pid)
-    deadline = time.monotonic() + LIMIT_S
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(path.exists)
     assert not first.is_over
     return first, second
 
@@ -370,10 +389,7 @@ def test_call_that_its_process_had_not_begun_is_not_lost_with_it(rig: Rig, tmp_p
     third = rig.apply(os.getpid)
     (slot,) = rig.pool._slots
     slot.kill()
-    deadline = time.monotonic() + LIMIT_S
-    while not is_zombie(slot.pid):
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+    wait_for(lambda: is_zombie(slot.pid))
     slot._board.begin(1)  # as if it had not come to the second call
     rig.run(first, second, third)
     assert (first.returned, second.returned, second.raised) == ([None], [None], [])
@@ -381,7 +397,9 @@ def test_call_that_its_process_had_not_begun_is_not_lost_with_it(rig: Rig, tmp_p
 
 
 def test_limit_is_kept_while_answers_are_held_back(rig: Rig, tmp_path: Path) -> None:
-    first, second = rig.apply(hold_answers_back, tmp_path / "log"), rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
+    with rig.standing():
+        first = rig.apply(hold_answers_back, tmp_path / "log")
+        second = rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
     rig.run(first, second)
     assert first.returned == [first.pid]
     assert [type(error) for error in second.raised] == [SoftTimeLimitExceeded]
@@ -406,6 +424,7 @@ def test_call_that_another_process_could_run_and_call_under_a_memory_limit_waits
 ) -> None:
     monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
     rig = Rig(slots, memory_limit_mib)
+    rig.loop.run_until(lambda: all(slot.is_ready for slot in rig.pool._slots))
     running = [rig.apply(time.sleep, 0.05) for _ in range(slots)]
     waiting = rig.apply(touch_and_sleep, tmp_path / "begun", 0.0)
     rig.loop.run_until(lambda: all(one.pid for one in running))
@@ -469,8 +488,10 @@ def test_process_says_good_bye_with_celerys_signal(rig: Rig, tmp_path: Path) -> 
 def test_call_that_ends_as_its_limit_strikes_is_told_and_the_next_gets_a_new_process(rig: Rig) -> None:
     ending = rig.apply(time.sleep, 0.1, hard=0.2)
     rig.loop.run_until(lambda: ending.pid)
-    time.sleep(0.4)  # the loop stands still meanwhile
     (slot,) = rig.pool._slots
+    # The loop stands still while it answers, and then until its limit has passed.
+    select.select([slot.stream], [], [], LIMIT_S)
+    time.sleep(0.2)
     slot.enforce_limits()
     after = rig.apply(os.getpid)
     rig.run(ending, after)
@@ -480,9 +501,9 @@ def test_call_that_ends_as_its_limit_strikes_is_told_and_the_next_gets_a_new_pro
     assert after.timeouts == []
 
 
-def test_stop_enforces_the_limits(rig: Rig) -> None:
-    ending = rig.apply(ignore_the_soft_limit, soft=0.1, hard=0.2)
-    rig.loop.run_until(lambda: ending.pid)
+def test_stop_enforces_the_limits(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "begun"
+    ending = rig.begin(path, ignore_the_soft_limit, path, soft=0.1, hard=0.2)
     rig.pool.stop()
     assert ending.timeouts == [(True, 0.1), (False, 0.2)]
 
@@ -572,6 +593,8 @@ def test_process_that_does_not_get_ready_is_replaced(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("worker.pool.process_initializer", hang_once)
     rig = Rig(1)
+    wait_for(mark.exists)
+    monkeypatch.setattr("worker.slot.START_LIMIT_S", LIMIT_S)  # that the next one gets ready, however busy the machine
     ending = rig.apply(os.getpid)
     rig.run(ending)
     assert ending.returned == [ending.pid]
@@ -593,20 +616,22 @@ def test_fork_that_fails_is_tried_again(rig: Rig, monkeypatch: pytest.MonkeyPatc
     assert after.returned == [after.pid]
 
 
-def test_stopping_pool_begins_no_call(rig: Rig) -> None:
-    running = rig.apply(time.sleep, 0.2)
+def test_stopping_pool_begins_no_call(rig: Rig, tmp_path: Path) -> None:
+    running = rig.apply(wait_for, (tmp_path / "closed").exists)
     rig.loop.run_until(lambda: running.pid)
     waiting = rig.apply(os.getpid)
     rig.pool.close()
     late = rig.apply(os.getpid)
+    (tmp_path / "closed").touch()
     rig.pool.stop()
     assert running.returned == [None]
     assert not waiting.is_over
     assert not late.is_over
 
 
-def test_soft_limit_says_how_long_it_was(rig: Rig) -> None:
-    ending = rig.apply(time.sleep, LIMIT_S, soft=0.1, hard=5.0)
+def test_soft_limit_says_how_long_it_was(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "begun"
+    ending = rig.begin(path, touch_and_sleep, path, LIMIT_S, soft=0.1, hard=5.0)
     rig.run(ending)
     assert json.loads(exception_json(ending.raised[0]) or "") == {
         "type": "SoftTimeLimitExceeded",
@@ -614,8 +639,8 @@ def test_soft_limit_says_how_long_it_was(rig: Rig) -> None:
     }
 
 
-def test_call_beyond_the_memory_limit_ends_with_its_process_and_the_next_gets_a_new_one(tight: Rig) -> None:
-    greedy, after = tight.apply(take, 2 * ROOM_MIB, LIMIT_S), tight.apply(os.getpid)
+def test_call_beyond_the_memory_limit_ends_with_its_process_and_the_next_gets_a_new_one(tight: Rig, tmp_path: Path) -> None:
+    greedy, after = tight.apply(take, 2 * ROOM_MIB, LIMIT_S, tmp_path / "taken"), tight.apply(os.getpid)
     tight.run(greedy, after)
     assert [type(error) for error in greedy.raised] == [MemoryLimitExceeded]
     assert re.fullmatch(
@@ -626,8 +651,9 @@ def test_call_beyond_the_memory_limit_ends_with_its_process_and_the_next_gets_a_
     assert after.pid != greedy.pid
 
 
-def test_call_within_the_memory_limit_goes_on_under_its_time_limits(tight: Rig) -> None:
-    ending = tight.apply(take, ROOM_MIB // 4, LIMIT_S, soft=0.3, hard=5.0)
+def test_call_within_the_memory_limit_goes_on_under_its_time_limits(tight: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "taken"
+    ending = tight.begin(path, take, ROOM_MIB // 4, LIMIT_S, path, soft=0.3, hard=5.0)
     tight.run(ending)
     assert [type(error) for error in ending.raised] == [SoftTimeLimitExceeded]
 
@@ -675,15 +701,17 @@ def test_retired_process_says_good_bye(tight: Rig, tmp_path: Path) -> None:
     assert path.read_text() == f"{leaky.pid} 0"
 
 
-def test_process_that_gives_back_what_its_call_took_is_kept(tight: Rig) -> None:
-    first, second = tight.apply(take, ROOM_MIB * 3 // 4, 0.3), tight.apply(os.getpid)
+def test_process_that_gives_back_what_its_call_took_is_kept(tight: Rig, tmp_path: Path) -> None:
+    first, second = tight.apply(take, ROOM_MIB * 3 // 4, 0.3, tmp_path / "taken"), tight.apply(os.getpid)
     tight.run(first, second)
     assert second.returned == [first.pid]
 
 
 def test_process_is_kept_that_has_more_than_the_limit_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.pool.process_initializer", lambda: None)
-    monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", 0.05)
+    # Looked at when its call has ended, not while it runs: that one would be killed.
+    monkeypatch.setattr("worker.memory_watch.LOOK_INTERVAL_S", LIMIT_S)
+    monkeypatch.setattr("worker.memory_watch.REST_INTERVAL_S", 0.0)
     rig = Rig(1, memory_limit_mib=1)
     first = rig.apply(os.getpid)
     rig.run(first)
@@ -733,10 +761,7 @@ def test_processes_that_leave_at_the_same_time_do_not_end_the_worker(monkeypatch
     rig = Rig(MAX_STILLBIRTHS + 1)
     rig.loop.run_until(lambda: all(slot.is_ready for slot in rig.pool._slots))
     endings = [rig.apply(leave) for _ in rig.pool._slots]
-    deadline = time.monotonic() + LIMIT_S
-    while not all(is_zombie(ending.pid) for ending in endings):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: all(is_zombie(ending.pid) for ending in endings))
     after = rig.apply(os.getpid)
     rig.run(*endings, after)
     rig.pool.terminate()
@@ -745,22 +770,24 @@ def test_processes_that_leave_at_the_same_time_do_not_end_the_worker(monkeypatch
 
 
 def fork_a_sleeper_and_sleep(path: Path) -> None:
-    path.write_text(str(subprocess.Popen(["sleep", str(LIMIT_S)], start_new_session=True).pid))
+    path.write_text(str(subprocess.Popen(["sleep", str(3 * LIMIT_S)], start_new_session=True).pid))
     time.sleep(LIMIT_S)
 
 
-def block_all_signals_and_sleep() -> None:
+def block_all_signals_and_sleep(path: Path) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    time.sleep(LIMIT_S)
+    touch_and_sleep(path, LIMIT_S)
 
 
-def hang_in_c() -> None:
-    sum(range(10**12))  # minutes, in which the interpreter runs no handler of a signal
+def hang_in_c(path: Path) -> None:
+    # Minutes, in which the interpreter runs no handler of a signal; the path is made when they have begun.
+    sum(chain(map(os.open, [path], [os.O_CREAT]), range(10**12)))
 
 
 @pytest.mark.parametrize("hang", [block_all_signals_and_sleep, hang_in_c])
-def test_hard_limit_ends_what_no_signal_reaches(rig: Rig, hang: Callable[[], None]) -> None:
-    ending, after = rig.apply(hang, soft=0.1, hard=0.2), rig.apply(os.getpid)
+def test_hard_limit_ends_what_no_signal_reaches(rig: Rig, tmp_path: Path, hang: Callable[[Path], None]) -> None:
+    path = tmp_path / "begun"
+    ending, after = rig.begin(path, hang, path, soft=0.1, hard=0.2), rig.apply(os.getpid)
     rig.run(ending, after)
     assert ending.timeouts == [(True, 0.1), (False, 0.2)]
     assert after.returned == [after.pid]
@@ -768,6 +795,7 @@ def test_hard_limit_ends_what_no_signal_reaches(rig: Rig, hang: Callable[[], Non
 
 def test_hard_limit_ends_what_the_call_has_forked(rig: Rig, tmp_path: Path) -> None:
     path = tmp_path / "pid"
-    ending = rig.apply(fork_a_sleeper_and_sleep, path, hard=0.2)
+    ending = rig.begin(path, fork_a_sleeper_and_sleep, path, hard=0.2)
+    wait_for(path.read_text)  # the loop still stands
     rig.run(ending)
-    assert is_zombie(int(path.read_text()))
+    wait_for(lambda: is_zombie(int(path.read_text())))  # killed, it may take a moment; alone, it would sleep on
