@@ -21,6 +21,7 @@ from celery import signals
 from celery.worker import state
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 
+from tests.engines import wait_until
 from tests.processes import is_zombie, resident_mib
 from worker.memory_watch import MemoryLimitExceeded, MemoryWatch
 from worker.outcome import exception_json
@@ -35,10 +36,7 @@ ROOM_MIB = 100
 
 def wait_for(is_reached: Callable[[], Any]) -> None:
     """Wait, in the process of a call, or while the loop stands still."""
-    deadline = time.monotonic() + LIMIT_S
-    while not is_reached():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
+    wait_until(is_reached, LIMIT_S, "what was waited for")
 
 
 class Loop:
