@@ -105,6 +105,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat": 10,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # What a broker has against one channel must not end the worker.
+        "broker_channel_error_retry": True,
         "broker_transport_options": _transport_options(settings),
     }
 

@@ -13,6 +13,13 @@ from core.settings import Settings
 #: What a statement raises when the database is away, going away, full, or not answering.
 UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, ConnectionError, TimeoutError)
 
+#: All that a statement can raise. Besides UNAVAILABLE, a database may be read-only for a moment (a failover), or be without
+#: its schema (a part that starts before the migration, a restore): that passes as well, and a thread has to survive it.
+DATABASE_ERRORS: Final = (psycopg.Error, ConnectionError, TimeoutError)
+
+#: What does not pass: the statement's parameters do not fit, so it fails again however often it is sent.
+REFUSALS: Final = (psycopg.DataError, psycopg.IntegrityError)
+
 CONNECT_TIMEOUT_S: Final = 2
 
 

@@ -27,11 +27,14 @@ class Event(StrEnum):
     JOBS_DELETED = "jobs.deleted"
     BROKER_LOST = "broker.lost"
     BROKER_RESTORED = "broker.restored"
+    QUEUE_REFUSED = "queue.refused"
+    QUEUE_RESTORED = "queue.restored"
     # worker
     WORKER_STARTED = "worker.started"
     WORKER_DRAINING = "worker.draining"
     WORKER_DRAINED = "worker.drained"
     WORKER_FAILED = "worker.failed"
+    WORKER_HUNG = "worker.hung"
     PROCESS_RETIRED = "process.retired"
     JOB_CLAIMED = "job.claimed"
     JOB_DROPPED = "job.dropped"
@@ -42,6 +45,7 @@ class Event(StrEnum):
     JOB_INTERRUPTED = "job.interrupted"
     JOB_HANDED_BACK = "job.handed_back"
     JOB_POSTPONED = "job.postponed"
+    MESSAGES_REFUSED = "messages.refused"
     # database
     SCHEMA_UPGRADED = "schema.upgraded"
     SCHEMA_CURRENT = "schema.current"

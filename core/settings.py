@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import ConfigurationError
+from core.queue_names import QUEUE_NAME_RULE, is_queue_name
 
 #: Settings that carry a password. NAME_FILE may name a file with the value instead, as containers hand out secrets.
 FROM_FILE: Final = ("DATABASE_URL", "BROKER_URL")
@@ -103,6 +104,14 @@ class Settings(BaseSettings):
     def _broker_is_known(cls, value: str) -> str:
         if not value.startswith(("amqp://", "amqps://", "redis://", "rediss://", "redis+socket://")):
             raise ValueError("must start with amqp://, amqps://, redis://, rediss:// or redis+socket://")
+        return value
+
+    @field_validator("worker_queues")
+    @classmethod
+    def _queues_have_names(cls, value: str) -> str:
+        wrong = [name for name in _split(value) if not is_queue_name(name)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r:.120} cannot be a queue's name; write {QUEUE_NAME_RULE}")
         return value
 
     @field_validator("memory_limit_mib")

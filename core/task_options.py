@@ -4,15 +4,15 @@ docs/reference/task_options.md is made from OPTIONS. A refused option, or an hon
 start: a task must not run otherwise than its author believes.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
+from core.queue_names import QUEUE_NAME_RULE, is_queue_name
+
 _UNSET: Final = object()
-_QUEUE_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _RETRY_KWARGS: Final = frozenset({"countdown", "max_retries"})
 
 
@@ -75,7 +75,7 @@ def _are_exceptions(value: Any) -> bool:
 
 
 def _is_queue(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and _QUEUE_NAME.fullmatch(value) is not None)
+    return value is None or is_queue_name(value)
 
 
 def _is_priority(value: Any) -> bool:
@@ -90,7 +90,7 @@ OPTIONS: Final = (
     _honoured("name", "The task's name; the route is the name without a leading `tasks.`."),
     _honoured("bind", "The function gets the task as `self`: `self.retry()`, `self.progress()`, `self.request`."),
     _honoured("base", "A base class of the task's own; the service's class is put behind it."),
-    _honoured("queue", "a queue's name: up to 100 letters, digits, `_`, `-` and `.`, as in queue='mail'", _is_queue),
+    _honoured("queue", f"a queue's name: {QUEUE_NAME_RULE}, as in queue='mail'", _is_queue),
     _honoured("priority", "a number from 0 (default) to 9 (first), for jobs that name none", _is_priority),
     _honoured("max_retries", "a number of retries, 0 for none, or None for no limit", _is_count),
     _honoured("default_retry_delay", "seconds to wait before every retry, or None for exponential backoff", _is_seconds),

@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, Protocol
 
-import psycopg
 import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from core.database import UNAVAILABLE, connect
+from core.database import DATABASE_ERRORS, connect
 from core.settings import Settings
 from scheduler.outage import Backoff, Outage
-
-#: Besides what UNAVAILABLE lists: the schema is not there yet, or this server has become a read-only standby.
-_WAIT_OUT: Final = (*UNAVAILABLE, psycopg.errors.UndefinedTable, psycopg.InternalError)
 
 #: So that a server whose scheduler's machine is gone ends its session, and frees its locks, within 15 s.
 _NOTICE_DEAD_CLIENT: Final = (
@@ -70,7 +66,7 @@ class DutyRunner:
     def _step(self) -> float:
         try:
             pause_s = self._duty.step(self._connected())
-        except _WAIT_OUT as error:
+        except DATABASE_ERRORS as error:
             self._outage.begin(self._duty.name, error)
             self._duty.forget()
             self._drop()
@@ -93,7 +89,7 @@ class DutyRunner:
 
     def _leave(self) -> None:
         if self._connection is not None:
-            with suppress(*_WAIT_OUT):
+            with suppress(*DATABASE_ERRORS):
                 self._duty.leave(self._connection)
         self._drop()
         self._duty.close()

@@ -45,8 +45,11 @@ class LostMessages:
         """Begin anew. (What was claimed stays true.)"""
         self._empty_since.clear()
 
-    def judge(self, now: float, queues: Iterable[PublishedJobs], ready: Callable[[str], int]) -> list[Republication]:
-        """Return what to publish again. ready tells the broker's count for a queue; it is asked only in doubt."""
+    def judge(self, now: float, queues: Iterable[PublishedJobs], ready: Callable[[str], int | None]) -> list[Republication]:
+        """Return what to publish again. ready tells the broker's count for a queue; it is asked only in doubt.
+
+        None: the broker does not say it of this queue, so nothing is known of its messages.
+        """
         asked = [queue for queue in queues if self._is_in_doubt(queue)]
         self._empty_since = {queue.queue: self._empty_since.get(queue.queue, now) for queue in asked}
         return [republication for queue in asked if (republication := self._judge_queue(now, queue, ready))]
@@ -57,8 +60,12 @@ class LostMessages:
             self._newest_claimed[queue.queue] = max(known, queue.newest_claimed)
         return queue.unclaimed > 0
 
-    def _judge_queue(self, now: float, queue: PublishedJobs, ready: Callable[[str], int]) -> Republication | None:
-        if ready(queue.queue) > 0:
+    def _judge_queue(self, now: float, queue: PublishedJobs, ready: Callable[[str], int | None]) -> Republication | None:
+        count = ready(queue.queue)
+        if count is None:
+            self._empty_since[queue.queue] = now
+            return None
+        if count > 0:
             self._empty_since[queue.queue] = now
         elif now - self._empty_since[queue.queue] >= PATIENCE_S:
             self._empty_since[queue.queue] = now

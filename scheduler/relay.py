@@ -11,7 +11,8 @@ from psycopg.rows import TupleRow
 from core.events import Event
 from scheduler import due_jobs
 from scheduler.broker_link import BrokerLink
-from scheduler.brokers.publisher import BrokerUnavailableError, DueJob, Publisher
+from scheduler.brokers.publisher import BrokerUnavailableError, DueJob, Publisher, QueueRefusedError
+from scheduler.refused_queues import RefusedQueues
 from scheduler.windows import Window
 
 #: Retries and rescues send no wake-up, and a wake-up may get lost with a connection: look this often anyway.
@@ -44,6 +45,7 @@ class Relay:
         self._broker = broker
         self._clock = clock
         self._windows: dict[str, Window] = {}
+        self._refused = RefusedQueues(clock)
         self._slots: dict[str, int] = {}
         self._slots_at = float("-inf")
 
@@ -83,7 +85,7 @@ class Relay:
             pauses.append(self._promote(connection) if survey.next_delayed_s <= 0 else survey.next_delayed_s)
         if survey.due_queues:
             self._count_slots(connection)
-        pauses += [self._relay_queue(connection, publisher, queue) for queue in survey.due_queues]
+        pauses += [self._try_queue(connection, publisher, queue) for queue in survey.due_queues]
         return min(pauses)
 
     def _count_slots(self, connection: Connection[TupleRow]) -> None:
@@ -97,6 +99,18 @@ class Relay:
             if due_jobs.promote(connection, BATCH_SIZE) < BATCH_SIZE:
                 break
         return 0.0
+
+    def _try_queue(self, connection: Connection[TupleRow], publisher: Publisher, queue: str) -> float:
+        """Relay a queue, unless the broker has refused it a moment ago."""
+        pause_s = self._refused.pause_s(queue)
+        if pause_s > 0.0:
+            return pause_s
+        try:
+            pause_s = self._relay_queue(connection, publisher, queue)
+        except QueueRefusedError as error:
+            return self._refused.refuse(queue, error)
+        self._refused.take(queue)
+        return pause_s
 
     def _relay_queue(self, connection: Connection[TupleRow], publisher: Publisher, queue: str) -> float:
         window = self._windows.get(queue)
@@ -120,7 +134,7 @@ class Relay:
             return 0
         try:
             confirmed = publisher.publish(queue, batch.jobs)
-        except BrokerUnavailableError:
+        except (BrokerUnavailableError, QueueRefusedError):
             due_jobs.release(connection, batch.lease, batch.jobs)
             raise
         due_jobs.mark(connection, batch.lease, confirmed)

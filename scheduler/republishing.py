@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 
 from core.events import Event
 from core.queries import load_query
-from scheduler.brokers.publisher import BrokerUnavailableError, Publisher
+from scheduler.brokers.publisher import BrokerUnavailableError, Publisher, QueueRefusedError
 from scheduler.budget import Budget
 from scheduler.lost_messages import PATIENCE_S, LostMessages, PublishedJobs
 
@@ -68,7 +68,10 @@ class Republishing:
         self._budget.spend(self._clock(), self._clock() - started_at)
         return [PublishedJobs(*row) for row in rows]
 
-    def _ready(self, queue: str) -> int:
+    def _ready(self, queue: str) -> int | None:
         if self._publisher is None:
             self._publisher = self._connect()
-        return self._publisher.ready(queue)
+        try:
+            return self._publisher.ready(queue)
+        except QueueRefusedError:
+            return None  # the relay tells of it

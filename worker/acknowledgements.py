@@ -36,8 +36,8 @@ class Acknowledgements:
         self._open[message.delivery_tag] = message
 
     def finish(self, message: Any) -> None:
-        """Have a message acknowledged soon; one of a lost connection cannot be."""
-        if message.channel is not self._channel:
+        """Have a message acknowledged soon. One of a lost connection cannot be, nor one whose tag another message had."""
+        if message.channel is not self._channel or message.delivery_tag not in self._open:
             return
         self._finished.add(message.delivery_tag)
         if len(self._finished) == self._limit:

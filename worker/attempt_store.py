@@ -19,7 +19,7 @@ RETRY: Final = load_query("worker", "retry")
 RETRIES: Final = load_query("worker", "retries")
 PROGRESS: Final = load_query("worker", "progress")
 HAND_BACK: Final = load_query("worker", "hand_back")
-CANCELLATIONS: Final = load_query("worker", "cancellations")
+RUNNING: Final = load_query("worker", "running")
 GIVE_BACK: Final = load_query("worker", "give_back")
 POSTPONE: Final = load_query("worker", "postpone_unknown")
 STATUS: Final = load_query("core", "status")
@@ -109,19 +109,19 @@ class AttemptStore:
         parameters = {"tokens": list(held), "task_ids": list(held.values())}
         return [row[0] for row in self._connection.execute(HAND_BACK, parameters)]
 
-    def cancellations(self, held: Mapping[UUID, UUID]) -> list[UUID]:
-        """Return the tokens, of these jobs (task_id by token), whose attempts are asked to stop."""
+    def running(self, held: Mapping[UUID, UUID]) -> dict[UUID, bool]:
+        """Return the tokens, of these jobs (task_id by token), whose attempts run; true for those that are asked to stop."""
         parameters = {"tokens": list(held), "task_ids": list(held.values())}
-        return [row[0] for row in self._connection.execute(CANCELLATIONS, parameters)]
+        return dict(self._connection.execute(RUNNING, parameters))
 
     def give_back(self, task_ids: list[UUID]) -> None:
         """Let the scheduler publish jobs again whose messages wait here in vain."""
         self._connection.execute(GIVE_BACK, {"task_ids": task_ids})
 
-    def postpone(self, task_id: UUID, series: int, error: str, delay_s: float, limit: int) -> None:
-        """Make a job whose task is unknown here due again later, or end it with the limit-th time."""
+    def postpone(self, task_id: UUID, series: int, error: str, delay_s: float, limit: int) -> bool:
+        """Make a job whose task is unknown here due again later, or end it with the limit-th time. False: there is none."""
         parameters = {"task_id": task_id, "series": series, "error": error, "delay_s": delay_s, "limit": limit}
-        self._connection.execute(POSTPONE, parameters)
+        return bool(self._connection.execute(POSTPONE, parameters))
 
     def state_of(self, task_id: UUID) -> tuple[str, Any]:
         """Return status and result (else the error) of a job, decoded; PENDING for one that is not known, as Celery does."""

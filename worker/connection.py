@@ -17,7 +17,7 @@ from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
-from core.database import UNAVAILABLE, connect
+from core.database import DATABASE_ERRORS, REFUSALS, connect
 from core.events import Event
 from core.settings import Settings
 
@@ -82,9 +82,11 @@ class Statements:
     def _check(self, result: PGresult) -> PGresult:
         if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             return result
-        if self.connection.pgconn.status == ConnStatus.BAD:
+        error = error_from_result(result)
+        # libpq makes a result itself for a connection that broke. It has no SQLSTATE, while the status may still be good.
+        if error.sqlstate is None or self.connection.pgconn.status == ConnStatus.BAD:
             raise OperationalError(result.get_error_message())
-        raise error_from_result(result)
+        raise error
 
 
 class LazyConnection:
@@ -99,14 +101,16 @@ class LazyConnection:
     def execute(self, query: str, parameters: dict[str, Any]) -> list[TupleRow]:
         """Run a statement with %(name)s placeholders and return its rows.
 
-        Raises one of UNAVAILABLE; then the next call connects anew.
+        Raises one of DATABASE_ERRORS. Then, but for REFUSALS, the next call connects anew, maybe to another server.
         """
         try:
             if self._statements is None:
                 connection = connect(self._settings, self._application_name, self._statement_timeout_s, SESSION)
                 self._statements = Statements(connection)
             return self._statements.execute(query, parameters)
-        except UNAVAILABLE:
+        except REFUSALS:
+            raise
+        except DATABASE_ERRORS:
             self.close()
             raise
 
@@ -122,19 +126,25 @@ class LazyConnection:
 
 
 class PatientConnection(LazyConnection):
-    """Waits as long as the database is away; for statements that may be sent twice without harm."""
+    """Waits until the database takes a statement; for statements that may be sent twice without harm."""
 
     def execute(self, query: str, parameters: dict[str, Any]) -> list[TupleRow]:
-        """Run a statement, however long that takes."""
+        """Run a statement, however long that takes. Raises one of REFUSALS."""
         pause_s = 0.0
         while True:
             try:
-                return super().execute(query, parameters)
-            except UNAVAILABLE as error:
+                rows = super().execute(query, parameters)
+            except REFUSALS:
+                raise
+            except DATABASE_ERRORS as error:
                 if pause_s == 0.0:
                     log.warning(Event.STORE_LOST, error=str(error).strip().split("\n")[0])
                 pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, pause_s * 2))
                 time.sleep(pause_s)
+            else:
+                if pause_s > 0.0:
+                    log.info(Event.STORE_RESTORED)
+                return rows
 
 
 @lru_cache

@@ -1,6 +1,7 @@
 """Celery's consumer, cut down to what this service uses: a connection, a task consumer, the event loop."""
 
 import time
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -15,7 +16,10 @@ from celery.worker.consumer.tasks import Tasks as CeleryTasks
 from celery.worker.state import maybe_shutdown
 
 from core.events import Event
+from worker.loop_watch import TURN_S
+from worker.message_gate import Fault, UnreadableMessageError, checked_headers
 from worker.parent_reports import UnknownTask
+from worker.refused_queues import RefusedQueues
 
 #: While the broker is away, it is tried so often; Celery's own pauses grow to 32 s.
 RECONNECT_S: Final = 1.0
@@ -24,9 +28,14 @@ log = structlog.get_logger()
 
 
 class Tasks(CeleryTasks):  # type: ignore[misc]  # Celery has no types
-    """Consumes tasks with a prefetch limit per consumer."""
+    """Consumes tasks with a prefetch limit per consumer, from the queues that the broker lets us have."""
 
     requires: ClassVar[tuple[type, ...]] = (Connection,)
+
+    def start(self, c: Any) -> None:
+        """Leave out a queue that the broker refuses: declaring it would end the consumer of all others, too."""
+        c.refused_queues.leave_out(c.connection)
+        super().start(c)
 
     def qos_global(self, c: Any) -> bool:  # noqa: ARG002  # Celery's signature
         """RabbitMQ 4.3 refuses a global prefetch limit, and quorum queues never knew one."""
@@ -41,6 +50,10 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     _is_broker_lost = False
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.refused_queues = RefusedQueues(self.app.amqp.queues)
+
     class Blueprint(bootsteps.Blueprint):  # type: ignore[misc]
         """The steps from the connection to the loop."""
 
@@ -54,7 +67,45 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def register_with_event_loop(self, hub: Any) -> None:
         """Get ready for the messages of a new connection."""
         self.app.acknowledgements.register_with_event_loop(hub)
+        hub.call_repeatedly(TURN_S, self._turn)
         super().register_with_event_loop(hub)
+
+    def on_ready(self) -> None:
+        """Note that messages come from now on; Celery's signal follows, whose receivers may do anything."""
+        self._turn()
+        super().on_ready()
+
+    def _turn(self) -> None:
+        """Do what the loop does once a second."""
+        watch = self.app.loop_watch
+        watch.turn()
+        watch.consumes = bool(self.app.amqp.queues.consume_from)
+        self.app.refused_messages.tell()
+        for name in self.refused_queues.restored(self.connection):
+            self.add_task_queue(name)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """Let through what the scheduler sends, and nothing else of it."""
+        handle = super().create_task_handler(*args, **options)
+
+        def take(message: Any) -> None:
+            try:
+                message.headers = checked_headers(message.headers)
+            except UnreadableMessageError as error:
+                self._refuse(message, error.fault, error.example)
+            else:
+                message.properties = {}
+                handle(message)
+
+        return take
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Refuse what kombu cannot read."""
+        self._refuse(message, Fault.FORM, exc)
+
+    def _refuse(self, message: Any, fault: Fault, example: object) -> None:
+        self.app.refused_messages.note(fault, example)
+        message.ack()
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection when it stands, however long that takes.
@@ -66,6 +117,9 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         def note(error: Exception, _pause_s: float) -> None:
             nonlocal tries
             tries += 1
+            # Waiting for a broker is no fault of the worker's.
+            self.app.loop_watch.turn()
+            self.app.loop_watch.consumes = True
             self.on_connection_error_after_connected(error)
 
         while True:
@@ -92,6 +146,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""
         if state.should_stop is not None:
+            self.app.loop_watch.let_off()
             waiting = state.reserved_requests - state.active_requests
             self.app.reports.give_back([UUID(request.id) for request in waiting])
         super().on_close()
@@ -100,14 +155,4 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
         """A rolling deployment: other workers may know the task, so the job is due again later."""
         message.ack()
         headers = message.headers
-        try:
-            unknown = UnknownTask(UUID(headers["id"]), int(headers["series"]), str(headers["task"]))
-        except (KeyError, TypeError, ValueError):
-            log.warning(Event.JOB_DROPPED, reason="not one of the scheduler's messages", headers=repr(headers)[:500])
-            return
-        self.app.reports.postpone(unknown)
-
-    def on_unknown_message(self, body: Any, message: Any) -> None:  # noqa: ARG002  # Celery's signature
-        """Only the scheduler publishes; anything else is not a job."""
-        log.warning(Event.JOB_DROPPED, reason="not a Celery message", headers=repr(message.headers)[:500])
-        message.ack()
+        self.app.reports.postpone(UnknownTask(UUID(headers["id"]), headers["series"], headers["task"]))

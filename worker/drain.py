@@ -25,7 +25,9 @@ class Drain:
         self._heartbeat = heartbeat
         self._drain_s = drain_s
         self._has_begun = False
-        self._left = threading.Lock()
+        self._leaving = threading.RLock()
+        self._has_left = False
+        heartbeat.end_worker = self.abort
 
     def handle_signals(self) -> None:
         """Take over the signals that stop a worker."""
@@ -38,17 +40,29 @@ class Drain:
         self._has_begun = True
         state.should_stop = os.EX_OK
         log.info(Event.WORKER_DRAINING, drain_s=wait_s)
-        timer = threading.Timer(wait_s, self._end)
+        timer = threading.Timer(wait_s, self._exit, (os.EX_OK,))
         timer.daemon = True
         timer.start()
 
-    def _end(self) -> None:
+    def abort(self) -> None:
+        """End the process now: a part of it has failed. Who supervises it starts it again."""
+        self._exit(os.EX_SOFTWARE)
+
+    def _exit(self, code: int) -> None:
         """The attempts still running are due again elsewhere; the pool processes die with this one."""
-        self.leave()
-        os._exit(os.EX_OK)
+        try:
+            self.leave()
+        finally:
+            os._exit(code)
 
     def leave(self) -> None:
-        """Hand back what is held and say good-bye, once."""
-        if self._left.acquire(blocking=False):
-            self._heartbeat.stop(LEAVE_TIMEOUT_S)
-            log.info(Event.WORKER_DRAINED)
+        """Hand back what is held and say good-bye, once; or wait a little while another thread does."""
+        if not self._leaving.acquire(timeout=2 * LEAVE_TIMEOUT_S):
+            return
+        try:
+            if not self._has_left:
+                self._has_left = True
+                self._heartbeat.stop(LEAVE_TIMEOUT_S)
+                log.info(Event.WORKER_DRAINED)
+        finally:
+            self._leaving.release()

@@ -2,11 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
 
-from core.database import UNAVAILABLE
+from core.database import DATABASE_ERRORS
 from core.events import Event
 from core.heartbeat_file import HeartbeatFile
 from core.queries import load_query
@@ -14,6 +15,7 @@ from core.settings import Settings
 from worker.connection import LazyConnection
 from worker.fork_guard import ForkGuard
 from worker.holdings import Holdings
+from worker.hung_loop import HungLoop
 from worker.interruption import Interruption
 from worker.parent_reports import ParentReports
 
@@ -33,7 +35,13 @@ class Heartbeat(threading.Thread):
 
     Reports of the parent process are written by the same thread, before the next beat: a token is never missing from the
     beats before the outcome of its attempt has been written.
+
+    The thread survives whatever the database says. A defect of its own ends the worker: without a heart, others would run
+    what it runs.
     """
+
+    #: Ends the worker's process, with what runs handed back.
+    end_worker: Callable[[], None]
 
     def __init__(
         self,
@@ -45,6 +53,7 @@ class Heartbeat(threading.Thread):
         holdings: Holdings,
         reports: ParentReports,
         interruption: Interruption,
+        hung_loop: HungLoop,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._row = {"instance_id": instance_id, "queues": list(queues), "slots": settings.worker_slots}
@@ -54,6 +63,7 @@ class Heartbeat(threading.Thread):
         self._holdings = holdings
         self._reports = reports
         self._interruption = interruption
+        self._hung_loop = hung_loop
         self._fork_guard = ForkGuard()
         self._stopping = threading.Event()
         self._is_lost = False
@@ -64,7 +74,14 @@ class Heartbeat(threading.Thread):
         super().start()
 
     def run(self) -> None:
-        """Beat until stop() is called."""
+        """Beat until stop() is called, or end the worker."""
+        try:
+            self._beat_until_stopped()
+        except BaseException:
+            log.exception(Event.WORKER_FAILED, reason="the heartbeat's thread failed, so the worker ends")
+            self.end_worker()
+
+    def _beat_until_stopped(self) -> None:
         next_beat = time.monotonic()
         while not self._stopping.is_set():
             try:
@@ -75,21 +92,22 @@ class Heartbeat(threading.Thread):
                         next_beat = time.monotonic() + INTERVAL_S
                         self._beat()
                         self._note_success()
-            except UNAVAILABLE as error:
+            except DATABASE_ERRORS as error:
                 self._note_failure(error)
                 self._stopping.wait(RECONNECT_PAUSE_S)
 
     def stop(self, timeout_s: float) -> None:
         """Write what is left, hand back what is held, leave. Gives up after timeout_s seconds without a database."""
         self._stopping.set()
-        self.join(timeout_s)
-        if self.is_alive():
-            self._connection.renew()  # the thread is in the middle of a statement
+        if threading.current_thread() is not self:
+            self.join(timeout_s)
+            if self.is_alive():
+                self._connection.renew()  # the thread is in the middle of a statement
         try:
             self._reports.write()
             self._reports.hand_back(self._holdings.held())
             self._connection.execute(LEAVE, self._row)
-        except UNAVAILABLE as error:
+        except DATABASE_ERRORS as error:
             log.warning(Event.STORE_LOST, error=str(error).strip(), hint="the scheduler will rescue what was held")
         finally:
             self._connection.close()
@@ -107,7 +125,12 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         held = self._holdings.held()
-        self._connection.execute(BEAT, self._row | {"tokens": list(held)})
-        self._interruption.interrupt(self._reports.cancellations(held))
+        is_well = self._hung_loop.is_well()
+        self._connection.execute(BEAT, self._row | {"tokens": list(held), "is_well": is_well})
+        running = self._reports.running(held)
+        self._interruption.interrupt(token for token, is_asked_to_stop in running.items() if is_asked_to_stop)
         self._reports.give_back(self._holdings.take_stuck(self._slots, PATIENCE_S))
-        self._file.touch()
+        if is_well:
+            self._file.touch()
+        if self._hung_loop.is_over(running):
+            self.end_worker()

@@ -47,6 +47,18 @@ class Holdings:
             self._given_back = set(waiting)
             return stuck
 
+    def waiting(self) -> list[UUID]:
+        """Return the jobs of messages that wait here for a slot."""
+        with self._lock:
+            held = [(task_id, request()) for task_id, request in self._requests.values()]
+        return [task_id for task_id, request in held if request and not request.time_start]
+
+    def longest_limit_s(self) -> float:
+        """Return the longest time limit, in seconds, of what a slot has begun; 0 if nothing has begun."""
+        with self._lock:
+            requests = [request() for _, request in self._requests.values()]
+        return max((request.task.time_limit or 0.0 for request in requests if request and request.time_start), default=0.0)
+
     def held(self) -> dict[UUID, UUID]:
         """Return the task_id of each token."""
         with self._lock:

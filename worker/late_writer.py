@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from core.database import UNAVAILABLE
+from core.database import DATABASE_ERRORS, REFUSALS
 from core.events import Event
 from worker.attempt_store import AttemptStore
 from worker.connection import LazyConnection
@@ -14,6 +14,8 @@ from worker.fork_guard import ForkGuard
 
 #: Between two looks, while there is reason to look.
 TICK_S: Final = 0.05
+#: And after a look that failed.
+AGAIN_S: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -40,6 +42,7 @@ class LateWriter:
         self._fork_guard = ForkGuard()
         self._ledger: Owing | None = None
         self._thread: threading.Thread | None = None
+        self._pause_s = TICK_S
 
     def follow(self, ledger: Owing) -> None:
         """Look at this one."""
@@ -59,22 +62,24 @@ class LateWriter:
     def _run(self) -> None:
         while True:
             self._reason.wait()
-            time.sleep(TICK_S)
+            time.sleep(self._pause_s)
             self._reason.clear()  # before the look: what is owed from then on is a new reason
             with self._fork_guard:
                 self._look()
 
     def _look(self) -> None:
         assert self._ledger is not None
+        self._pause_s = TICK_S
         try:
             self._ledger.hurry(self._store)
-        except UNAVAILABLE:
-            pass  # it is tried again, and the main thread says it
-        except Exception:
-            log.exception(
-                Event.WORKER_FAILED, reason="what waits behind a long attempt could not be written; it is tried again"
-            )
+        except Exception as error:
+            # A database that is away is the main thread's to speak of.
+            if not isinstance(error, DATABASE_ERRORS) or isinstance(error, REFUSALS):
+                log.exception(
+                    Event.WORKER_FAILED, reason="what waits behind a long attempt could not be written; it is tried again"
+                )
             self._connection.close()
+            self._pause_s = AGAIN_S
         if self._ledger.owes:
             self._reason.set()
         else:

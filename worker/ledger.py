@@ -132,7 +132,7 @@ class Ledger:
     def hurry(self, store: AttemptStore) -> None:
         """Write outcomes that have waited too long, and hand back jobs that cannot begin. On a connection of the caller's.
 
-        Raises one of UNAVAILABLE; then it is all as before.
+        Raises one of DATABASE_ERRORS; then it is all as before.
         """
         with self._desk.lock:
             if not self.owes or self._clock() - self._moved_at < LATE_S:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from core.database import REFUSALS
 from core.events import Event
 from core.settings import Settings
 from core.states import Status
@@ -83,13 +84,17 @@ class ParentReports:
     def write(self) -> None:
         """Write the reports that are there.
 
-        Raises one of UNAVAILABLE; the report that could not be written is kept for the next call.
+        Raises one of DATABASE_ERRORS; the report that could not be written is kept for the next call. One that can never be
+        written is dropped: what it is about is rescued, for the beats list it no longer.
         """
         while True:
             self.wait(0.0)
             if self._unwritten is None:
                 return
-            self._write(self._unwritten)
+            try:
+                self._write(self._unwritten)
+            except REFUSALS:
+                log.exception(Event.WORKER_FAILED, reason=f"the database refuses a report: {self._unwritten!r:.500}")
             self._unwritten = None
 
     def hand_back(self, held: Mapping[UUID, UUID]) -> None:
@@ -97,9 +102,9 @@ class ParentReports:
         for task_id in self._store.hand_back(held) if held else ():
             log.info(Event.JOB_HANDED_BACK, task_id=str(task_id))
 
-    def cancellations(self, held: Mapping[UUID, UUID]) -> list[UUID]:
-        """Return the tokens of held attempts (task_id by token) that are asked to stop."""
-        return self._store.cancellations(held) if held else []
+    def running(self, held: Mapping[UUID, UUID]) -> dict[UUID, bool]:
+        """Return the tokens of held attempts (task_id by token) that run; true for those that are asked to stop."""
+        return self._store.running(held) if held else {}
 
     def _write(self, report: Report) -> None:
         match report:
@@ -145,8 +150,8 @@ class ParentReports:
 
     def _postpone(self, unknown: UnknownTask) -> None:
         error = error_json("NotRegistered", f"no worker knows the task {unknown.task!r}; deploy the code that has it")
-        self._store.postpone(unknown.task_id, unknown.series, error, UNKNOWN_DELAY_S, UNKNOWN_LIMIT)
-        log.warning(Event.JOB_POSTPONED, task_id=str(unknown.task_id), task=unknown.task, delay_s=UNKNOWN_DELAY_S)
+        if self._store.postpone(unknown.task_id, unknown.series, error, UNKNOWN_DELAY_S, UNKNOWN_LIMIT):
+            log.warning(Event.JOB_POSTPONED, task_id=str(unknown.task_id), task=unknown.task, delay_s=UNKNOWN_DELAY_S)
 
 
 def _fields(attempt: Attempt) -> dict[str, str]:

@@ -13,6 +13,7 @@ from celery.app.trace import trace_ok_t
 
 from core.acceptance import LOCAL_OWNER, NewJob, new_task_id
 from core.events import Event
+from core.queue_names import QUEUE_NAME_RULE, is_queue_name
 from core.registry import Registry
 from core.states import Status
 from core.strict_json import dumps, encode_result
@@ -132,6 +133,7 @@ class PoolProcess:
         if unknown:
             raise UnsupportedCallError(f"{task}: apply_async() takes no {', '.join(sorted(unknown))} here; leave it out")
         spec = self._registry.find(task)
+        _check_queue(task, options)
         job = NewJob(
             task_id=new_task_id(),
             task=spec.name,
@@ -139,7 +141,7 @@ class PoolProcess:
             args=spec.signature.bind(args, kwargs),
             owner=LOCAL_OWNER if self._claim is None else self._claim.owner,
             priority=spec.priority if options.get("priority") is None else int(options["priority"]),
-            links=_links(options.get("link")),
+            links=_links(task, options.get("link")),
             parent_id=None if self._attempt is None else self._attempt.task_id,
             max_attempts=spec.max_attempts,
             delay_s=float(options.get("countdown") or 0.0),
@@ -166,10 +168,19 @@ def wanted_by(call: Any) -> Wanted | None:
         return None
 
 
-def _links(link: Any) -> str | None:
+def _check_queue(task: str, options: Mapping[str, Any]) -> None:
+    """Raise UnsupportedCallError for a queue that no broker could have."""
+    queue = options.get("queue")
+    if queue and not is_queue_name(queue):
+        raise UnsupportedCallError(f"{task}: {queue!r:.120} cannot be a queue's name; write {QUEUE_NAME_RULE}")
+
+
+def _links(task: str, link: Any) -> str | None:
     if link is None:
         return None
-    links = link if isinstance(link, list | tuple) else [link]
+    links = [dict(signature) for signature in (link if isinstance(link, list | tuple) else [link])]
     if len(links) > 1:
         raise UnsupportedCallError("apply_async() takes one link; a second call belongs into the linked task")
-    return dumps([dict(signature) for signature in links])
+    for signature in links:
+        _check_queue(str(signature.get("task", task)), signature.get("options") or {})
+    return dumps(links)

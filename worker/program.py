@@ -21,15 +21,19 @@ from worker.consumer import Consumer
 from worker.drain import Drain
 from worker.heartbeat import Heartbeat
 from worker.holdings import Holdings
+from worker.hung_loop import HungLoop
 from worker.interruption import Interruption
 from worker.late_writer import LateWriter
 from worker.ledger import Ledger
+from worker.loop_watch import LoopWatch
+from worker.message_gate import RefusedMessages
 from worker.parent_reports import ParentReports
 from worker.pool import TaskPool
 from worker.pool_process import PoolProcess, wanted_by
 from worker.request import take_message
 from worker.retrying import Retrying
 from worker.slot import Slot
+from worker.transports import use_tolerant_transports
 
 PARENT_STATEMENT_TIMEOUT_S: Final = 3.0
 POOL_STATEMENT_TIMEOUT_S: Final = 10.0
@@ -41,7 +45,10 @@ def run_worker(settings: Settings) -> int:
     """Run a worker until it is told to stop; return its exit code."""
     name = settings.worker_name or socket.gethostname()
     instance_id = f"{name}:{os.getpid()}:{uuid4().hex[:6]}"
+    refused_messages = RefusedMessages()
+    use_tolerant_transports(refused_messages)
     app, registry = _load(settings)
+    app.refused_messages = refused_messages
     queues = settings.worker_queue_names or registry.queues
     heartbeat = _plug_in_parent(app, settings, instance_id, queues)
     _plug_in_pool_process(app, registry, settings, instance_id)
@@ -92,10 +99,14 @@ def _plug_in_parent(app: ServiceApp, settings: Settings, instance_id: str, queue
     app.acknowledgements = Acknowledgements(max(1, settings.worker_slots * settings.prefetch // 2))
     app.reports = ParentReports(settings, AttemptStore(connection, instance_id), Retrying(settings, Random()), app.tasks)
     app.recorder = app.reports
+    app.loop_watch = LoopWatch()
 
     def slot_of(pid: int) -> Slot | None:
         slot: Slot | None = app.task_pool.slot_of(pid)  # Celery makes the pool later
         return slot
+
+    def begin_no_more() -> None:
+        app.task_pool.on_close()
 
     return Heartbeat(
         settings,
@@ -105,6 +116,7 @@ def _plug_in_parent(app: ServiceApp, settings: Settings, instance_id: str, queue
         holdings=app.holdings,
         reports=app.reports,
         interruption=Interruption(app.holdings, slot_of),
+        hung_loop=HungLoop(app.loop_watch, app.holdings, app.reports, begin_no_more),
     )
 
 

@@ -5,7 +5,6 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 from celery import signals
-from celery.exceptions import InvalidTaskError
 from celery.worker.request import Request, create_request_cls
 from celery.worker.state import task_ready, task_reserved
 
@@ -59,11 +58,7 @@ class HeldRequest(Request):  # type: ignore[misc]  # Celery has no types
         super().__init__(message, **options)
         self.token = uuid4()
         self._request_dict["token"] = str(self.token)
-        try:
-            task_id = UUID(self.id)
-        except ValueError as error:
-            raise InvalidTaskError(f"{self.id!r} is not a job's id") from error  # Celery drops the message
-        self.app.holdings.add(self.token, task_id, self)
+        self.app.holdings.add(self.token, UUID(self.id), self)
         self.app.acknowledgements.arrive(message)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:

@@ -11,19 +11,21 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import kombu
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, ChannelError
 from kombu.exceptions import KombuError
 
-from core.queues import broker_queue
+from core.queues import broker_queue, broker_queue_name
 from core.settings import Settings
 from scheduler.brokers.amqp_frames import FrameTemplate
-from scheduler.brokers.publisher import BrokerBlockedError, BrokerUnavailableError, DueJob
+from scheduler.brokers.publisher import BrokerBlockedError, BrokerUnavailableError, DueJob, QueueRefusedError
 
 CONNECT_TIMEOUT_S: Final = 5.0
 #: No read or write of the socket waits longer, nor does a batch for its confirms.
 SOCKET_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
 HEARTBEAT_S: Final = 10
+#: AMQP's short strings have one byte for their length.
+LONGEST_NAME_BYTES: Final = 255
 #: Messages joined into one write, about 250 KB.
 MESSAGES_PER_WRITE: Final = 400
 #: Long enough to read what has arrived. Never 0: py-amqp spins when a frame has arrived in part.
@@ -37,26 +39,30 @@ class AmqpPublisher:
         self._settings = settings
         self._templates: dict[tuple[str, str], FrameTemplate] = {}
         self._is_blocked = False
-        self._last_tag = 0
-        self._lowest_tag = 1
-        self._unconfirmed: set[int] = set()
         self._refused: set[int] = set()
         self._returned: set[tuple[str, int]] = set()
         with _translated("connect"):
             self._connection = _connect(settings)
             self._connection.on_blocked = self._on_blocked
             self._connection.on_unblocked = self._on_unblocked
-            self._channel = self._connection.channel()
-            self._channel.events["basic_ack"].add(self._on_ack)
-            self._channel.events["basic_nack"].add(self._on_nack)
-            self._channel.events["basic_return"].add(self._on_return)
-            self._channel.confirm_select()
+            self._open_channel()
+
+    def _open_channel(self) -> None:
+        self._templates.clear()
+        self._last_tag = 0
+        self._lowest_tag = 1
+        self._unconfirmed: set[int] = set()
+        self._channel = self._connection.channel()
+        self._channel.events["basic_ack"].add(self._on_ack)
+        self._channel.events["basic_nack"].add(self._on_nack)
+        self._channel.events["basic_return"].add(self._on_return)
+        self._channel.confirm_select()
 
     def ready(self, queue: str) -> int:
         """Declare the queue, which costs as much as asking, and return how many messages are ready in it."""
         self._refuse_if_blocked()
         declaration = broker_queue(queue, self._settings)
-        with _translated(f"declare queue {declaration.name}"):
+        with self._of_queue(declaration.name, f"declare queue {declaration.name}"):
             declared = self._channel.queue_declare(
                 queue=declaration.name, durable=True, auto_delete=False, arguments=declaration.queue_arguments
             )
@@ -70,7 +76,8 @@ class AmqpPublisher:
         self._unconfirmed = set(range(first_tag, self._last_tag + 1))
         self._refused.clear()
         self._returned.clear()
-        with _translated(f"publish {len(jobs)} messages to {queue}"):
+        name = broker_queue_name(queue, self._settings)
+        with self._of_queue(name, f"publish {len(jobs)} messages to {name}"):
             self._write(queue, jobs)
             self._collect_confirms()
         return [
@@ -94,6 +101,18 @@ class AmqpPublisher:
                     self._connection.close()
             finally:
                 self._connection.collect()
+
+    @contextmanager
+    def _of_queue(self, name: str, operation: str) -> Iterator[None]:
+        """Turn what the broker has against one queue into QueueRefusedError. It closes the channel: a new one is opened."""
+        if len(name.encode()) > LONGEST_NAME_BYTES:
+            raise QueueRefusedError(f"{operation:.80}...: the name is longer than {LONGEST_NAME_BYTES} bytes")
+        with _translated(operation):
+            try:
+                yield
+            except ChannelError as error:
+                self._open_channel()
+                raise QueueRefusedError(f"{operation}: {error}") from error
 
     def _write(self, queue: str, jobs: Sequence[DueJob]) -> None:
         for start in range(0, len(jobs), MESSAGES_PER_WRITE):

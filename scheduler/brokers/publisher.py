@@ -23,6 +23,13 @@ class BrokerBlockedError(BrokerUnavailableError):
     code = "broker_blocked"
 
 
+class QueueRefusedError(TaskServiceError):
+    """The broker refuses this queue: its name, its declaration or our right to it. The publisher stays good for others."""
+
+    code = "queue_refused"
+    status = 503
+
+
 @dataclass(frozen=True, slots=True)
 class DueJob:
     """What a message says: run this job, for this series. No arguments: they are in the row."""
@@ -33,7 +40,10 @@ class DueJob:
 
 
 class Publisher(Protocol):
-    """One connection to a broker. Every call may raise BrokerUnavailableError, and none waits longer than a few seconds."""
+    """One connection to a broker. Every call may raise BrokerUnavailableError, and none waits longer than a few seconds.
+
+    What is asked of one queue may raise QueueRefusedError.
+    """
 
     def ready(self, queue: str) -> int:
         """Return how many messages wait in the broker's queue for a consumer, after making sure that the queue exists.

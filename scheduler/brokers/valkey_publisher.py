@@ -17,12 +17,15 @@ from redis.retry import Retry
 from core.queues import broker_queue_name
 from core.settings import Settings
 from scheduler.brokers import message
-from scheduler.brokers.publisher import BrokerUnavailableError, DueJob
+from scheduler.brokers.publisher import BrokerUnavailableError, DueJob, QueueRefusedError
 
 CONNECT_TIMEOUT_S: Final = 5.0
 SOCKET_TIMEOUT_S: Final = 10.0
 #: Messages in one LPUSH: the server does nothing else meanwhile.
 MESSAGES_PER_COMMAND: Final = 500
+
+#: How the server begins an error that is one key's: it is no list, or we may not use it.
+_OF_KEY: Final = ("WRONGTYPE", "NOPERM")
 
 _SERIES_MARK: Final = str(message.SERIES_MARK).encode()
 _TAG_MARK: Final = b"<the delivery tag>"
@@ -111,8 +114,15 @@ def _open_kombu(settings: Settings) -> Any:
 
 @contextmanager
 def _translated(operation: str) -> Iterator[None]:
-    """Turn what the client raises for a server that is away, full or read-only into BrokerUnavailableError."""
+    """Turn what the client raises for a server that is away, full or read-only into BrokerUnavailableError.
+
+    What the server has against one key becomes QueueRefusedError.
+    """
     try:
         yield
+    except redis.ResponseError as error:
+        # A pipeline puts a text of its own before the server's.
+        kind = QueueRefusedError if any(word in str(error) for word in _OF_KEY) else BrokerUnavailableError
+        raise kind(f"{operation}: {error}") from error
     except (redis.RedisError, KombuError, OSError) as error:
         raise BrokerUnavailableError(f"{operation}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,63 @@
+"""Queues that the broker does not let this worker have: another's declaration stands against ours, or a right is missing."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+
+from core.events import Event
+
+#: A queue that was refused is tried again after this time.
+RETRY_S: Final = 10.0
+
+log = structlog.get_logger()
+
+
+class RefusedQueues:
+    """Keeps what is refused out of Celery's selection of queues. Each is declared on a channel of its own first.
+
+    RabbitMQ closes the channel on which it refuses something (AMQP 0-9-1, 4.1.3), and with it all of its consumers.
+    """
+
+    def __init__(self, queues: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        """queues: app.amqp.queues, all that the worker shall serve."""
+        self._queues = queues
+        self._clock = clock
+        self._refused: set[str] = set()
+        self._next_at = 0.0
+
+    def leave_out(self, connection: Any) -> None:
+        """Select the queues that can be had on a new connection."""
+        self._queues.select(list(self._queues))
+        for name in list(self._queues):
+            self._try(connection, name)
+        self._queues.deselect(list(self._refused))
+        self._next_at = self._clock() + RETRY_S
+
+    def restored(self, connection: Any) -> Iterator[str]:
+        """Yield the names of queues that can be had again; looks only now and then."""
+        if not self._refused or self._clock() < self._next_at:
+            return
+        self._next_at = self._clock() + RETRY_S
+        for name in sorted(self._refused):
+            if self._try(connection, name):
+                yield name
+
+    def _try(self, connection: Any, name: str) -> bool:
+        channel = connection.channel()
+        try:
+            self._queues[name](channel).declare()
+        except connection.channel_errors as error:
+            if name not in self._refused:
+                self._refused.add(name)
+                log.warning(Event.QUEUE_REFUSED, queue=name, error=str(error), retry_s=RETRY_S)
+            return False
+        finally:
+            with suppress(*connection.channel_errors):
+                channel.close()
+        if name in self._refused:
+            self._refused.discard(name)
+            log.info(Event.QUEUE_RESTORED, queue=name)
+        return True
