@@ -18,6 +18,14 @@ def rig(settings: Settings) -> Iterator[WorkerRig]:
 
 
 @pytest.fixture
+def valkey_rig(database_url: str, valkey_url: str) -> Iterator[WorkerRig]:
+    """For what does not depend on the broker: one is enough."""
+    rig = WorkerRig(Settings(database_url=database_url, broker_url=valkey_url))  # type: ignore[call-arg]
+    yield rig
+    rig.close()
+
+
+@pytest.fixture
 def mark(tmp_path: Path) -> Path:
     """A file that a task touches."""
     return tmp_path / "mark"

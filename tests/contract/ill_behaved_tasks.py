@@ -201,6 +201,25 @@ def calls(self: Task) -> str:
     return str(counts_links.apply_async((1,), {"more": 2}, countdown=30, link=counts_links.s(more=10)).id)
 
 
+@shared_task(name="ill.reports_and_calls", bind=True)
+def reports_and_calls(self: Task, mark: str) -> str:
+    Path(mark).touch()
+    while Path(mark).exists():
+        self.progress(1, 1)
+        time.sleep(0.01)
+    return str(counts_links.delay(1, 2).id)
+
+
+@shared_task(name="ill.calls_into")
+def calls_into(queue: str) -> None:
+    counts_links.apply_async((1,), {"more": 2}, queue=queue)
+
+
+@shared_task(name="ill.links_into")
+def links_into(queue: str) -> None:
+    counts_links.apply_async((1,), {"more": 2}, link=counts_links.s(more=10).set(queue=queue))
+
+
 @shared_task(name="ill.calls_a_group")
 def calls_a_group() -> None:
     from celery import group

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import kombu
 import psycopg
 from psycopg.rows import dict_row
 
@@ -83,12 +84,13 @@ class WorkerRig:
         self.connection.execute(ACCEPT, accept_parameters([job]))
         return job.task_id
 
-    def publish(self, task: str, task_id: UUID, series: int = 1) -> None:
+    def publish(self, task: str, task_id: UUID, series: int = 1, queue: str = DEFAULT_QUEUE) -> None:
         """Publish the message of a job's series, as the scheduler does."""
-        self._publish_all(task, [task_id], series)
+        self._publish_all(task, [task_id], series, broker_queue(queue, self.settings))
 
-    def _publish_all(self, task: str, task_ids: Sequence[UUID], series: int = 1) -> None:
+    def _publish_all(self, task: str, task_ids: Sequence[UUID], series: int = 1, queue: kombu.Queue | None = None) -> None:
         body: list[object] = [[], {}, {}]
+        queue = queue or self._queue
         with self._app.connection_for_write() as connection:
             producer = connection.Producer()
             for task_id in task_ids:
@@ -97,8 +99,8 @@ class WorkerRig:
                     serializer="json",
                     headers={"task": task, "id": str(task_id), "series": series, "ignore_result": False},
                     exchange="",
-                    routing_key=self._queue.name,
-                    declare=[self._queue],
+                    routing_key=queue.name,
+                    declare=[queue],
                     correlation_id=str(task_id),
                 )
 
