@@ -36,22 +36,52 @@ def private_database_url(request: pytest.FixtureRequest, engine_directory: Path)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in mid-statement"])
 def test_killed_backend_is_a_lost_connection(private_database_url: str, number: signal.Signals, is_idle: bool) -> None:
-    settings = Settings(database_url=private_database_url, broker_url="redis://localhost")  # type: ignore[call-arg]
-    connection = LazyConnection(settings, "test", 10.0)
-    with ExitStack() as ends:
-        ends.callback(connection.close)
-        ((pid,),) = connection.execute("SELECT pg_backend_pid()", {})
+    with connection_to(private_database_url) as (connection, pid):
         if is_idle:
             os.kill(pid, number)
             wait_for(lambda: not is_backend(pid), "the backend to end")
         else:
             threading.Timer(0.3, os.kill, (pid, number)).start()
-        with pytest.raises(psycopg.OperationalError):
-            connection.execute("SELECT pg_sleep(10)", {})
-        patient = PatientConnection(settings, "test", 10.0)  # the server starts anew after a kill -9
-        ends.callback(patient.close)
-        assert patient.execute("SELECT 1", {}) == [(1,)]
-        assert connection.execute("SELECT 1", {}) == [(1,)]
+        assert_lost_and_back(connection)
+
+
+@pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in mid-statement"])
+def test_another_killed_backend_is_a_lost_connection(private_database_url: str, is_idle: bool) -> None:
+    """PostgreSQL ends all others with it, and says so to them before: libpq then tells of the loss in another way."""
+    with connection_to(private_database_url) as (connection, pid), connection_to(private_database_url) as (_, other):
+        if is_idle:
+            os.kill(other, signal.SIGKILL)
+            wait_for(lambda: not is_backend(pid), "all backends to end")
+        else:
+            threading.Timer(0.3, os.kill, (other, signal.SIGKILL)).start()
+        assert_lost_and_back(connection)
+
+
+@contextmanager
+def connection_to(url: str) -> Iterator[tuple[LazyConnection, int]]:
+    """Yield a worker's connection and the process of its backend."""
+    settings = Settings(database_url=url, broker_url="redis://localhost")  # type: ignore[call-arg]
+    patient = PatientConnection(settings, "test", 10.0)  # the server may be starting anew
+    patient.execute("SELECT 1", {})
+    patient.close()
+    connection = LazyConnection(settings, "test", 10.0)
+    ((pid,),) = connection.execute("SELECT pg_backend_pid()", {})
+    yield connection, pid
+    connection.close()
+
+
+def assert_lost_and_back(connection: LazyConnection) -> None:
+    """See that a statement fails as one does whose connection is lost, and that those after it work again."""
+    with pytest.raises(psycopg.OperationalError):
+        connection.execute("SELECT pg_sleep(10)", {})
+
+    def works() -> bool:
+        try:
+            return connection.execute("SELECT 1", {}) == [(1,)]
+        except psycopg.OperationalError:
+            return False
+
+    wait_for(works, "the server to start anew")
 
 
 def is_backend(pid: int) -> bool:

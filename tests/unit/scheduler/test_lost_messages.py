@@ -20,7 +20,7 @@ def published(unclaimed: int, oldest: float | None = None, newest_claimed: float
     )
 
 
-def counts(*ready: int) -> Callable[[str], int]:
+def counts(*ready: int | None) -> Callable[[str], int | None]:
     answers = deque(ready)
     return lambda _queue: answers.popleft() if len(answers) > 1 else answers[0]
 
@@ -92,3 +92,17 @@ def test_copies_of_messages_that_busy_workers_hold_are_bounded_by_their_prefetch
         ready -= moved
     assert ready > 0, "messages wait in the queue, so the rule has stopped itself"
     assert copies <= capacity + jobs
+
+
+def test_nothing_is_known_of_a_queue_that_the_broker_refuses() -> None:
+    lost = LostMessages()
+    ready = counts(0, None, 0, 0)
+    verdicts = [lost.judge(now, [published(3, oldest=0)], ready) for now in (0.0, 4.0, 6.0, 9.0)]
+    assert [bool(verdict) for verdict in verdicts] == [False, False, False, True]
+
+
+def test_a_queue_that_the_broker_refuses_holds_back_no_other() -> None:
+    lost = LostMessages()
+    queues = [published(3, oldest=0), PublishedJobs("other", 1, at(0), None)]
+    verdicts = [lost.judge(now, queues, lambda queue: None if queue == "default" else 0) for now in (0.0, 5.0)]
+    assert verdicts == [[], [Republication("other", before=None)]]
