@@ -48,7 +48,9 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="Readable lines, or one JSON object a line")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level shown")
     heartbeat_file: str = Field(
-        "", description="File that scheduler and worker touch at each heartbeat that reached the database; empty: none"
+        "",
+        description="File that scheduler and worker touch at each heartbeat that reached the database,"
+        " a worker only while it is well; empty: none",
     )
 
     queue_type: Literal["classic", "quorum"] = Field(

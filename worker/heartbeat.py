@@ -23,6 +23,8 @@ BEAT: Final = load_query("worker", "beat")
 LEAVE: Final = load_query("worker", "leave")
 
 INTERVAL_S: Final = 1.0
+#: Until it is well for the first time: a service that starts is ready as soon as its workers are.
+FIRST_INTERVAL_S: Final = 0.1
 RECONNECT_PAUSE_S: Final = 0.5
 #: Messages that were taken ahead are given back when all slots have been busy with one attempt each for so long.
 PATIENCE_S: Final = 0.5
@@ -67,6 +69,7 @@ class Heartbeat(threading.Thread):
         self._fork_guard = ForkGuard()
         self._stopping = threading.Event()
         self._is_lost = False
+        self._was_well = False
 
     def start(self) -> None:
         """Begin to beat. The pool's processes are forked between two beats."""
@@ -89,7 +92,7 @@ class Heartbeat(threading.Thread):
                 with self._fork_guard:
                     self._reports.write()
                     if time.monotonic() >= next_beat:
-                        next_beat = time.monotonic() + INTERVAL_S
+                        next_beat = time.monotonic() + (INTERVAL_S if self._was_well else FIRST_INTERVAL_S)
                         self._beat()
                         self._note_success()
             except DATABASE_ERRORS as error:
@@ -131,6 +134,7 @@ class Heartbeat(threading.Thread):
         self._interruption.interrupt(token for token, is_asked_to_stop in running.items() if is_asked_to_stop)
         self._reports.give_back(self._holdings.take_stuck(self._slots, PATIENCE_S))
         if is_well:
+            self._was_well = True
             self._file.touch()
         if self._hung_loop.is_over(running):
             self.end_worker()

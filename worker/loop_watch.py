@@ -58,4 +58,4 @@ class LoopWatch:
 def main_thread_stack() -> str:
     """Return where the main thread stands: the innermost calls, as a traceback shows them."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
-    return "".join(traceback.format_stack(frame, limit=20)) if frame is not None else "unknown"
+    return "".join(traceback.format_stack(frame, limit=8)) if frame is not None else "unknown"

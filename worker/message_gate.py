@@ -18,6 +18,9 @@ LONGEST_TASK_NAME: Final = 300
 #: live_jobs.series is an integer of PostgreSQL.
 HIGHEST_SERIES: Final = 2**31 - 1
 
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
 log = structlog.get_logger()
 
 
@@ -69,7 +72,7 @@ class RefusedMessages:
     def note(self, fault: Fault, example: object) -> None:
         """Count a message, and say so if it is time to. example: what is shown of it; it is shortened."""
         self._untold[fault] = self._untold.get(fault, 0) + 1
-        self._examples[fault] = reprlib.repr(example)
+        self._examples[fault] = _SHORT.repr(example)
         self._tell(fault)
 
     def tell(self) -> None:

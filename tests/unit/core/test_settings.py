@@ -92,3 +92,16 @@ def test_memory_limit_that_ends_every_attempt_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setenv("MEMORY_LIMIT_MIB", value)
     with pytest.raises(ConfigurationError, match=r"^MEMORY_LIMIT_MIB: .*(equal to 0|at least 128)"):
         load_settings()
+
+
+@pytest.mark.parametrize("value", ["", "mail", "mail, reports.v2"])
+def test_worker_may_serve_some_queues(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORKER_QUEUES", value)
+    assert load_settings().worker_queues == value
+
+
+@pytest.mark.parametrize("value", ["amq.x", "mail,two words", "x" * 101, "é"])
+def test_name_that_no_queue_can_have_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORKER_QUEUES", value)
+    with pytest.raises(ConfigurationError, match=r"^WORKER_QUEUES: .*cannot be a queue's name; write up to 100 letters"):
+        load_settings()
