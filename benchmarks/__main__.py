@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import report, results
+from benchmarks.against import LEAST_PAIRS, MEASURES, compare
 from benchmarks.contestant import load_contestant
 from benchmarks.engines import EngineSet
 from benchmarks.environments import python_of, versions_of
@@ -27,6 +28,7 @@ from benchmarks.machine_lock import only_one
 from benchmarks.memory import IDLE_LOOKS, WHOLE, measure_footprint
 from benchmarks.programme import FULL, SMALL, Programme
 from benchmarks.stack import Stack
+from benchmarks.work_tree import work_tree
 from standalone.errors import StandaloneError
 from tests.rabbitmq import is_rabbitmq_installed
 
@@ -43,6 +45,9 @@ class Plan:
     contestants: Sequence[str]
     form: str
     is_written: bool
+    #: The commit to compare with, in so many pairs; empty: others are compared.
+    against: str = ""
+    pairs: int = LEAST_PAIRS
 
 
 def main() -> int:
@@ -67,7 +72,14 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     parser.add_argument("--contestant", choices=known, action="append", help="leave out other contestants; may be repeated")
     parser.add_argument("--rounds", type=int, help="counted rounds of each measurement")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and the picture, as --full does")
+    parser.add_argument(
+        "--against",
+        metavar="COMMIT",
+        help=f"compare with an earlier commit instead, in {LEAST_PAIRS} alternating pairs or --rounds of them",
+    )
     options = parser.parse_args(arguments)
+    if options.against:
+        return _plan_against(parser, options)
     programme = FULL if options.full else SMALL
     if options.rounds:
         programme = replace(programme, rounds=options.rounds, growth_rounds=options.rounds)
@@ -80,9 +92,32 @@ def parse_plan(arguments: Sequence[str]) -> Plan:
     return Plan(programme, contestants, "full" if options.full else "small", is_written)
 
 
+def _plan_against(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Plan:
+    names = tuple(options.only or MEASURES)
+    if not set(names) <= set(MEASURES):
+        parser.error(f"--against measures {', '.join(MEASURES)}")
+    if options.full or options.all or options.contestant or options.write:
+        parser.error("--against goes with --only and --rounds alone")
+    pairs = options.rounds or LEAST_PAIRS
+    if pairs < LEAST_PAIRS:
+        parser.error(f"--rounds must be at least {LEAST_PAIRS}: fewer pairs say too little")
+    programme = replace(SMALL, names=tuple(name for name in MEASURES if name in names))
+    return Plan(programme, (), "small", is_written=False, against=options.against, pairs=pairs)
+
+
+def _run_against(plan: Plan) -> None:
+    with only_one(PLACE), work_tree(plan.against, PLACE) as tree, _engines() as engines:
+        print(f"{report.machine(os.getloadavg()[0])}\n", flush=True)
+        for section in compare(tree, engines, PLACE / "logs", plan.programme.names, plan.pairs):
+            print(section, flush=True)
+
+
 def _run(plan: Plan) -> None:
     if not is_rabbitmq_installed():
         raise BenchmarkError("RabbitMQ is not installed: apt-get install rabbitmq-server")
+    if plan.against:
+        _run_against(plan)
+        return
     findings, load_before = Findings(), os.getloadavg()[0]
     with only_one(PLACE):
         pythons = {name: python_of(name, PLACE / "environments") for name in plan.contestants}

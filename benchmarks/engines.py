@@ -10,6 +10,7 @@ import redis
 from kombu import Connection
 
 from benchmarks.contestant import Engines
+from benchmarks.database_work import LOG_LINE_PREFIX
 from standalone.engines import Postgres, Valkey
 from tests.engines import EngineProcess
 from tests.rabbitmq import RabbitMQ, private_rabbitmq
@@ -20,7 +21,7 @@ ENGINES: Final = ("rabbitmq", "postgres", "valkey", "broker")
 #: As a result store it keeps nothing on disk, which is the faster half of what tutorials do.
 _VALKEY_OPTIONS: Final = ("--appendonly", "no", "--databases", "64")
 #: All contestants are connected at the same time.
-_POSTGRES_SETTINGS: Final = {"max_connections": "300"}
+_POSTGRES_SETTINGS: Final = {"max_connections": "300", "log_line_prefix": LOG_LINE_PREFIX}
 
 
 class EngineSet:
@@ -76,6 +77,10 @@ class EngineSet:
     def pids(self) -> Mapping[str, set[int]]:
         """The processes of each engine that were started here; others descend from them."""
         return {name: process.pids for name, process in self._processes.items()}
+
+    def log_path(self, name: str) -> Path:
+        """Return the file that takes what an engine writes."""
+        return self._all[name].engine.log_path
 
     def versions(self) -> Mapping[str, str]:
         """Return what each engine says it is."""

@@ -16,11 +16,22 @@ def python_of(name: str, cache_path: Path) -> Path:
     requirements = CONTESTANTS_PATH / name / "requirements.txt"
     if not requirements.exists():
         return Path(sys.executable)
+    return _environment(requirements, cache_path / name)
+
+
+def python_for(requirements: Path, present: Path, cache_path: Path) -> Path:
+    """Return an interpreter for these requirements: this one if they are those of the present tree."""
+    if requirements.read_bytes() == present.read_bytes():
+        return Path(sys.executable)
+    return _environment(requirements, cache_path / "before")
+
+
+def _environment(requirements: Path, cache_path: Path) -> Path:
     stamp = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    place = cache_path / name / stamp
+    place = cache_path / stamp
     if not place.exists():
-        shutil.rmtree(place.parent, ignore_errors=True)
-        print(f"installing {name} ...", file=sys.stderr)
+        shutil.rmtree(cache_path, ignore_errors=True)
+        print(f"installing {cache_path.name} ...", file=sys.stderr)
         _install(requirements, place)
     return place / "bin" / "python"
 

@@ -28,9 +28,10 @@ class Adapter(Batching):
     packages = ("celery", "kombu", "psycopg", "fastapi", "uvicorn", "pydantic")
     engine_names: Sequence[str] = ("rabbitmq", "postgres")
 
-    def __init__(self, name: str, python: Path, engines: Engines) -> None:
+    def __init__(self, name: str, python: Path, engines: Engines, path: Path = ROOT) -> None:
+        """path: the tree whose code runs."""
         super().__init__(name, python, engines)
-        self.path = ROOT
+        self.path = path
         self._environment = {"DATABASE_URL": engines.postgres_url, "BROKER_URL": self.broker_url}
         settings = Settings.model_validate({"database_url": engines.postgres_url, "broker_url": self.broker_url})
         self.queue_name = broker_queue_name(DEFAULT_QUEUE, settings)
@@ -48,7 +49,13 @@ class Adapter(Batching):
 
     def prepare(self) -> None:
         """Make the tables."""
-        run([str(self.python), "-m", "core.migrations"], cwd=ROOT, env=self._environment, check=True, capture_output=True)
+        run(
+            [str(self.python), "-m", "core.migrations"],
+            cwd=self.path,
+            env=self._environment,
+            check=True,
+            capture_output=True,
+        )
 
     def api(self, port: int) -> Sequence[Command]:
         """The api, and the scheduler that publishes."""

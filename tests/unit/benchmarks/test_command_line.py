@@ -48,3 +48,13 @@ def test_each_contestant_can_be_loaded_and_is_pinned(name: str) -> None:
 def test_every_folder_is_a_contestant() -> None:
     folders = {path.parent.name for path in CONTESTANTS_PATH.glob("*/adapter.py")}
     assert folders == {*CONTESTANTS, *MORE_CONTESTANTS}
+
+
+def test_an_earlier_commit_is_compared_in_at_least_twelve_pairs(capsys: pytest.CaptureFixture[str]) -> None:
+    plan = parse_plan(["--against", "HEAD~1", "--only", "round-trip", "--only", "submit"])
+    assert (plan.against, plan.pairs, plan.programme.names) == ("HEAD~1", 12, ("submit", "round-trip"))
+    assert parse_plan(["--against", "HEAD", "--rounds", "20"]).pairs == 20
+    for wrong in (["--rounds", "3"], ["--only", "growth"], ["--full"], ["--contestant", "ours"]):
+        with pytest.raises(SystemExit):
+            parse_plan(["--against", "HEAD", *wrong])
+    assert "fewer pairs say too little" in capsys.readouterr().err
