@@ -2,35 +2,47 @@
 
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
-from core.database import UNAVAILABLE, connect
+from core.database import UNAVAILABLE
 from core.errors import ConfigurationError
 from core.events import Event
 from core.logs import configure_logging
 from core.migrations import SCHEMA_REVISION
 from core.migrations.upgrading import BlockedError, upgrade
-from core.settings import Settings, load_settings
+from core.settings import load_settings
 
-CONNECT_BUDGET_S: Final = 30.0
+#: A database that starts beside us, on a machine that does much else, may take so long.
+WAIT_S: Final = 120.0
+PAUSE_S: Final = 0.2
 EX_CONFIG: Final = 78
 
 log = structlog.get_logger()
 
 
-def _wait_for_database(settings: Settings) -> None:
-    deadline = time.monotonic() + CONNECT_BUDGET_S
+def when_available(
+    work: Callable[[], bool], clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+) -> bool:
+    """Return what work() returns, as soon as the database lets it; all of it may be done again.
+
+    Raises one of UNAVAILABLE when WAIT_S have passed.
+    """
+    deadline = clock() + WAIT_S
+    is_told = False
     while True:
         try:
-            connect(settings, "migrations").close()
-        except UNAVAILABLE:
-            if time.monotonic() > deadline:
+            return work()
+        except UNAVAILABLE as error:
+            if clock() >= deadline:
                 raise
-            time.sleep(0.2)
-        else:
-            return
+            if not is_told:
+                is_told = True
+                log.warning(Event.STORE_LOST, error=str(error).strip().split("\n")[0], retry_for_s=WAIT_S)
+        sleep(PAUSE_S)
 
 
 def main() -> int:
@@ -42,8 +54,7 @@ def main() -> int:
         return EX_CONFIG
     configure_logging(settings, "migrations")
     try:
-        _wait_for_database(settings)
-        is_changed = upgrade(settings)
+        is_changed = when_available(partial(upgrade, settings))
     except UNAVAILABLE as error:
         log.error(Event.STORE_LOST, error=str(error).strip(), hint="is PostgreSQL running, and DATABASE_URL right?")
         return 1
