@@ -46,7 +46,7 @@ def run_worker(settings: Settings) -> int:
     name = settings.worker_name or socket.gethostname()
     instance_id = f"{name}:{os.getpid()}:{uuid4().hex[:6]}"
     refused_messages = RefusedMessages()
-    use_tolerant_transports(refused_messages)
+    use_tolerant_transports(settings, refused_messages)
     app, registry = _load(settings)
     app.refused_messages = refused_messages
     queues = settings.worker_queue_names or registry.queues

@@ -6,13 +6,16 @@ the same message meets the next one.
 
 from kombu.transport import TRANSPORT_ALIASES
 
+from core.settings import Settings
 from worker.message_gate import RefusedMessages
-from worker.transports.valkey import Channel
 
 
-def use_tolerant_transports(refused: RefusedMessages) -> None:
+def use_tolerant_transports(settings: Settings, refused: RefusedMessages) -> None:
     """Let every connection to a broker that this process makes from now on be tolerant."""
-    Channel.refused = refused
+    if not settings.broker_url.startswith("amqp"):
+        from worker.transports.valkey import Channel  # here, for a client of Redis takes a tenth of a worker's start
+
+        Channel.refused = refused
     TRANSPORT_ALIASES.update(
         {
             "amqp": "worker.transports.amqp:Transport",
