@@ -180,7 +180,7 @@ class Batching(Contestant):
 
 def adapter_of(name: str) -> type[Contestant]:
     """Return the class in contestants/<name>/adapter.py."""
-    found = import_module(f"benchmarks.contestants.{name}.adapter").Adapter
+    found: type[object] = import_module(f"benchmarks.contestants.{name}.adapter").Adapter
     assert issubclass(found, Contestant)
     return found
 

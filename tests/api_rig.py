@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, LiteralString, Self
 from uuid import UUID, uuid4
 
 import psycopg
@@ -212,9 +212,10 @@ class Hand:
         """Do the whole job."""
         self.finish(task_id, self.claim(task_id), result)
 
-    def count(self, query: str) -> int:
+    def count(self, query: LiteralString) -> int:
         """Return the number that a query gives."""
-        row = self.connection.execute(query).fetchone()  # type: ignore[call-overload]
+        row = self.connection.execute(query).fetchone()
+        assert row is not None
         return int(row[0])
 
     def beat(self, part: str, age_s: float = 0.0) -> None:

@@ -27,8 +27,9 @@ SCHEDULER: Final = {"MAX_LOSSES": "2"}
 def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the parts of the service complained of."""
     report = yield
-    if report.failed and "service" in item.funcargs:
-        report.sections.append(("complaints of the parts", item.funcargs["service"].stack.complaints()))
+    service = item.funcargs.get("service")
+    if report.failed and isinstance(service, Service):
+        report.sections.append(("complaints of the parts", service.stack.complaints()))
     return report
 
 
@@ -53,7 +54,7 @@ def running_service(
     }
     database_url = migrated_postgres.url.replace("@/postgres?", f"@/{name}?")
     stack = Stack(directory, database_url, broker.url, environment, {"scheduler": SCHEDULER})
-    request.config.stash[ENGINES].append(stack)  # it has pids, and ends with the run
+    request.config.stash[ENGINES].append(stack)  # type: ignore[arg-type]  # it has pids, and ends with the run
     stack.start()
     yield Service(stack, broker, migrated_postgres, Checker(database_url, effects_log, RETRY_BASE_S))
     stack.kill()

@@ -20,7 +20,10 @@ INPUTS: Final = int(os.environ.get("CLIENT_INPUTS", "2000"))
 BATCH_SIZE: Final = INPUTS // 5
 LIMIT_S: Final = 60.0
 #: Values that a float, a sloppy parser or a test for truth would change.
-EXACT: Final = (int("7" * 1000), -int("7" * 1000), 0.1, 1e300, 10**16, 0, "", False, [], {}, None, "straße \U0001f600")
+EXACT: Final[tuple[object, ...]] = (
+    *(int("7" * 1000), -int("7" * 1000), 0.1, 1e300, 10**16, 0),
+    *("", False, [], {}, None, "straße \U0001f600"),
+)
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_task_that_succeeds_at_its_third_try_says_so(service: Service) -> None:
 
 def test_delayed_job_is_not_early_and_at_most_a_second_late(service: Service) -> None:
     eta = datetime.now(UTC) + timedelta(seconds=2)
-    queries = [{"delay_s": 0.4}, {"delay_s": 1.2}, {"eta": eta.isoformat()}]
+    queries: list[dict[str, Any]] = [{"delay_s": 0.4}, {"delay_s": 1.2}, {"eta": eta.isoformat()}]
     task_ids = [service.client.submit("add", query, x=1, y=1) for query in queries]
     jobs = [service.client.finished(task_id) for task_id in task_ids]
     delayed_s = [(_time(job["due_at"]) - _time(job["created_at"])).total_seconds() for job in jobs]

@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 import pytest
@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note a failure, for the next test and for the logs at the end."""
     report = yield
     if report.failed:
@@ -58,9 +58,14 @@ def only_project(pytestconfig: pytest.Config, figures: list[str]) -> Iterator[Pr
     if not _is_compose_usable():
         pytest.skip(REASON)
     project = Project()
+
+    def start() -> None:
+        project.compose("up", "--build", "--detach", "--wait")
+        project.wait_until_healthy()
+
     try:
         build_s = _seconds(lambda: project.compose("build"))
-        up_s = _seconds(lambda: (project.compose("up", "--build", "--detach", "--wait"), project.wait_until_healthy()))
+        up_s = _seconds(start)
         size, added = project.image_sizes_mb()
         figures.append(f"image: {size} MB, of which {added} MB are not the base image's; built in {build_s:.1f} s")
         figures.append(f"up: all healthy after {up_s:.1f} s")

@@ -41,8 +41,8 @@ class Container:
         """It runs, and its health check says that it is well; a one-shot has ended well."""
         state = self.details["State"]
         if self.service in ONE_SHOTS:
-            return state["Status"] == "exited" and state["ExitCode"] == 0
-        return state.get("Health", {}).get("Status") == "healthy"
+            return bool(state["Status"] == "exited" and state["ExitCode"] == 0)
+        return bool(state.get("Health", {}).get("Status") == "healthy")
 
 
 class Project:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -103,7 +103,7 @@ def _submit_naps(project: Project) -> Sequence[str]:
     return [project.client.submit("naps.take", seconds=NAP_S) for _ in range(JOBS)]
 
 
-def _finished(project: Project, job: str) -> dict[str, object]:
+def _finished(project: Project, job: str) -> dict[str, Any]:
     return project.client.finished(job, LIMIT_S)
 
 

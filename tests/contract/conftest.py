@@ -20,7 +20,7 @@ def rig(settings: Settings) -> Iterator[WorkerRig]:
 @pytest.fixture
 def valkey_rig(database_url: str, valkey_url: str) -> Iterator[WorkerRig]:
     """For what does not depend on the broker: one is enough."""
-    rig = WorkerRig(Settings(database_url=database_url, broker_url=valkey_url))  # type: ignore[call-arg]
+    rig = WorkerRig(Settings(database_url=database_url, broker_url=valkey_url))
     yield rig
     rig.close()
 
@@ -41,6 +41,6 @@ def scheduler_rig(settings: Settings) -> Iterator[SchedulerRig]:
 @pytest.fixture
 def database_rig(database_url: str, valkey_url: str) -> Iterator[SchedulerRig]:
     """For what does not depend on the broker: one is enough."""
-    rig = SchedulerRig(Settings(database_url=database_url, broker_url=valkey_url))  # type: ignore[call-arg]
+    rig = SchedulerRig(Settings(database_url=database_url, broker_url=valkey_url))
     yield rig
     rig.close()

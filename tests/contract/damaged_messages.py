@@ -119,7 +119,7 @@ class DamagedAmqp:
 class DamagedValkey:
     """Pushes to a list of Valkey."""
 
-    def __init__(self, client: "redis.Redis[bytes]", queue: str, rng: random.Random) -> None:
+    def __init__(self, client: redis.Redis, queue: str, rng: random.Random) -> None:
         self._client = client
         self._queue = queue
         self._rng = rng

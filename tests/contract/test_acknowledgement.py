@@ -8,16 +8,20 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pytest
 from kombu import Connection
 
-from tests.contract.worker_rig import WorkerRig, wait_for
+from tests.contract.worker_rig import Row, WorkerRig, wait_for
 from tests.processes import children_of, descendants_of, is_zombie
 from tests.tcp_proxy import TcpProxy
 
-ENDINGS = [
+#: Task, arguments; status, type of the error, outcomes of the attempts.
+ENDINGS: list[tuple[str, dict[str, Any], str, str | None, list[str]]] = [
     ("tasks.add", {"x": 2, "y": 3}, "SUCCESS", None, ["SUCCESS"]),
     ("ill.raises", {}, "FAILURE", "ValueError", ["FAILURE"]),
     ("ill.retries", {}, "RETRY", "ValueError", ["FAILURE"]),
@@ -69,12 +73,16 @@ def test_each_way_to_ask_for_a_retry_waits_as_long_as_it_says(rig: WorkerRig) ->
 
 def test_each_ending_is_recorded_once_and_its_message_acknowledged(rig: WorkerRig) -> None:
     worker = rig.start_worker()
-    jobs = [(rig.submit(task, **args), task, *expected) for task, args, *expected in ENDINGS]
-    for task_id, task, status, error, outcomes in jobs:
-        row = rig.wait(task_id, lambda row, ended=outcomes: row.outcomes == ended, limit_s=30)
+    task_ids = [rig.submit(task, **args) for task, args, _, _, _ in ENDINGS]
+    for task_id, (task, _, status, error, outcomes) in zip(task_ids, ENDINGS, strict=True):
+        row = rig.wait(task_id, partial(has_outcomes, outcomes), limit_s=30)
         assert (task, row.status, row.error and row.error["type"]) == (task, status, error)
     rig.stop_worker(worker)
     assert rig.messages_left() == 0
+
+
+def has_outcomes(outcomes: list[str], row: Row) -> bool:
+    return row.outcomes == outcomes
 
 
 def test_a_job_that_failed_for_good_keeps_no_row_in_live_jobs(rig: WorkerRig) -> None:
@@ -233,11 +241,12 @@ def test_a_task_calls_another_one_through_the_database(rig: WorkerRig) -> None:
     task_id = rig.submit("ill.calls")
     row = rig.finished(task_id)
     assert row.result is not None
-    child = rig.row(row.result.strip('"'))
+    child_id = UUID(row.result.strip('"'))
+    child = rig.row(child_id)
     assert (child.status, child.fields["parent_id"]) == ("PENDING", task_id)
     assert 15 < child.fields["due_in_s"] <= 30
-    rig.publish("ill.counts_links", row.result.strip('"'))
-    rig.finished(row.result.strip('"'))
+    rig.publish("ill.counts_links", child_id)
+    rig.finished(child_id)
     linked = rig.connection.execute("SELECT args FROM jobs WHERE task = 'ill.counts_links' ORDER BY task_id DESC").fetchone()
     assert linked == ('{"total":3,"more":10}',)
     assert "printed by a task" in rig.stop_worker(worker)

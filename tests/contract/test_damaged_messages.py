@@ -48,7 +48,7 @@ def test_a_thousand_damaged_messages_end_nothing(rig: WorkerRig) -> None:
 
 
 #: Headers, and why they are refused.
-UNREADABLE = [
+UNREADABLE: list[tuple[dict[str, object], Fault]] = [
     ({"id": 7}, Fault.ID),
     ({"id": None}, Fault.ID),
     ({"task": ["tasks.add"]}, Fault.TASK),

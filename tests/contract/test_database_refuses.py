@@ -60,7 +60,7 @@ def test_another_killed_backend_is_a_lost_connection(private_database_url: str, 
 @contextmanager
 def connection_to(url: str) -> Iterator[tuple[LazyConnection, int]]:
     """Yield a worker's connection and the process of its backend."""
-    settings = Settings(database_url=url, broker_url="redis://localhost")  # type: ignore[call-arg]
+    settings = Settings(database_url=url, broker_url="redis://localhost")
     patient = PatientConnection(settings, "test", 10.0)  # the server may be starting anew
     patient.execute("SELECT 1", {})
     patient.close()
@@ -138,7 +138,7 @@ def test_worker_that_starts_before_the_migration_waits_for_it(
         ends.callback(worker.kill)
         wait_for(lambda: "store.lost" in (tmp_path / "log").read_text(), "the worker to miss its tables", limit_s=30)
         subprocess.run([sys.executable, "-m", "core.migrations"], cwd=ROOT, env=environment, check=True)
-        rig = WorkerRig(Settings(database_url=url, broker_url=valkey_url))  # type: ignore[call-arg]
+        rig = WorkerRig(Settings(database_url=url, broker_url=valkey_url))
         ends.callback(rig.close)
         assert rig.finished(rig.submit("tasks.add", x=1, y=1), limit_s=30).result == "2"
         wait_for(lambda: "store.restored" in (tmp_path / "log").read_text(), "the heartbeat")

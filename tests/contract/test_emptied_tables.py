@@ -50,7 +50,7 @@ def empty(connection: Session) -> None:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(database_url=database_url, broker_url="redis://127.0.0.1:1/0")  # type: ignore[call-arg]
+    return Settings(database_url=database_url, broker_url="redis://127.0.0.1:1/0")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.processes import children_of, descendants_of, is_zombie
 LIMIT_MIB = 2 * LEAST_MEMORY_MIB
 
 
-MEMORY_ENDINGS = [
+MEMORY_ENDINGS: list[tuple[str, dict[str, Any], str]] = [
     ("ill.leaks", {"mib": LIMIT_MIB, "seconds": 60.0}, "FAILURE"),
     ("ill.leaks_and_retries", {"mib": LIMIT_MIB}, "RETRY"),
     ("ill.leaks_and_does_not_retry", {"mib": LIMIT_MIB}, "FAILURE"),

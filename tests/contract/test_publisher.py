@@ -24,7 +24,7 @@ from tests.tcp_proxy import TcpProxy
 
 @pytest.fixture
 def broker_settings(broker_url: str) -> Settings:
-    return Settings(database_url="postgresql://nowhere", broker_url=broker_url)  # type: ignore[call-arg]
+    return Settings(database_url="postgresql://nowhere", broker_url=broker_url)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def publisher(broker_settings: Settings) -> Iterator[Publisher]:
 
 @pytest.fixture
 def rabbit_publisher(rabbitmq_url: str) -> Iterator[AmqpPublisher]:
-    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url))  # type: ignore[call-arg]
+    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url))
     yield publisher
     publisher.close()
 
@@ -149,12 +149,12 @@ def test_a_broker_that_is_not_there_is_told_at_once(broker_url: str) -> None:
     url = "amqp://guest:guest@127.0.0.1:1//" if broker_url.startswith("amqp") else "redis+socket:///nowhere?virtual_host=0"
     started_at = time.monotonic()
     with pytest.raises(BrokerUnavailableError, match="connect"):
-        make_publisher(Settings(database_url="postgresql://nowhere", broker_url=url))  # type: ignore[call-arg]
+        make_publisher(Settings(database_url="postgresql://nowhere", broker_url=url))
     assert time.monotonic() - started_at < 4
 
 
 def test_tending_notices_that_valkey_is_gone_and_closing_does_not_mind(valkey: EngineProcess, valkey_url: str) -> None:
-    publisher = make_publisher(Settings(database_url="postgresql://nowhere", broker_url=valkey_url))  # type: ignore[call-arg]
+    publisher = make_publisher(Settings(database_url="postgresql://nowhere", broker_url=valkey_url))
     publisher.tend()
     valkey.kill()
     with pytest.raises(BrokerUnavailableError):
@@ -169,7 +169,7 @@ def test_tending_notices_that_valkey_is_gone_and_closing_does_not_mind(valkey: E
 )
 def test_a_connection_to_rabbitmq_that_is_cut_is_noticed(rabbitmq_url: str, operation: Callable[[Publisher], Any]) -> None:
     proxy, url = TcpProxy.before(rabbitmq_url)
-    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=url))  # type: ignore[call-arg]
+    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=url))
     publisher.ready(DEFAULT_QUEUE)
     proxy.close()
     with pytest.raises(BrokerUnavailableError):
@@ -186,7 +186,7 @@ def test_what_cannot_be_routed_is_not_confirmed_and_can_be_after_a_declaration(r
 
 
 def test_what_the_broker_refuses_is_not_confirmed(rabbitmq_url: str, rabbit_publisher: AmqpPublisher) -> None:
-    name = broker_queue(DEFAULT_QUEUE, Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url)).name  # type: ignore[call-arg]
+    name = broker_queue(DEFAULT_QUEUE, Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url)).name
     limits = {"x-max-length": 2, "x-overflow": "reject-publish"}
     with kombu.Connection(rabbitmq_url) as connection:
         connection.default_channel.queue_declare(name, durable=True, auto_delete=False, arguments=limits)
@@ -220,7 +220,7 @@ def is_taken(publisher: Publisher, jobs: list[DueJob]) -> bool:
 
 def test_an_idle_connection_outlives_the_broker_s_heartbeats(rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(amqp_publisher, "HEARTBEAT_S", 2)
-    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url))  # type: ignore[call-arg]
+    publisher = AmqpPublisher(Settings(database_url="postgresql://nowhere", broker_url=rabbitmq_url))
     until = time.monotonic() + 7  # RabbitMQ closes after three missed intervals at the latest
     while time.monotonic() < until:
         publisher.tend()
@@ -230,7 +230,7 @@ def test_an_idle_connection_outlives_the_broker_s_heartbeats(rabbitmq_url: str, 
 
 
 def test_a_full_valkey_is_an_outage(valkey: EngineProcess, valkey_url: str) -> None:
-    settings = Settings(database_url="postgresql://nowhere", broker_url=valkey_url)  # type: ignore[call-arg]
+    settings = Settings(database_url="postgresql://nowhere", broker_url=valkey_url)
     publisher = make_publisher(settings)
     with kombu.Connection(valkey_url) as connection:
         client = connection.default_channel.client

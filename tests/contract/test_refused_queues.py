@@ -63,7 +63,7 @@ def test_refused_queue_stops_no_other_and_is_tried_again(scheduler_rig: Schedule
 @pytest.mark.parametrize("name", ["amq.evil", "x" * 260])
 def test_name_that_a_broker_cannot_have_stops_no_other_queue(rabbitmq_url: str, database_url: str, name: str) -> None:
     """Accepted by an earlier version, which did not look at names."""
-    with closing(SchedulerRig(Settings(database_url=database_url, broker_url=rabbitmq_url))) as rig:  # type: ignore[call-arg]
+    with closing(SchedulerRig(Settings(database_url=database_url, broker_url=rabbitmq_url))) as rig:
         rig.accept(1, queue=name)
         rig.accept(3, queue="default")
         rig.accept(3, queue="zeta")

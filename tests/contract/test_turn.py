@@ -27,7 +27,7 @@ def admin(database_url: str) -> Iterator[psycopg.Connection]:
 
 @pytest.fixture
 def store(database_url: str) -> Iterator[AttemptStore]:
-    settings = Settings(database_url=database_url, broker_url="redis://127.0.0.1:1/0")  # type: ignore[call-arg]
+    settings = Settings(database_url=database_url, broker_url="redis://127.0.0.1:1/0")
     connection = LazyConnection(settings, "w", statement_timeout_s=5.0)
     yield AttemptStore(connection, "w")
     connection.close()
@@ -61,7 +61,11 @@ def test_outcome_is_written_and_the_next_job_is_claimed(store: AttemptStore, adm
 def test_several_outcomes_are_written_and_several_jobs_claimed(store: AttemptStore, admin: psycopg.Connection) -> None:
     attempts = [begin(store, accept(admin)) for _ in range(3)]
     following = [accept(admin) for _ in range(4)]
-    outcomes = [Succeeded('"a \\\\ {b},\\""'), Failed('{"type":"E","message":"m"}', 'line 1\n"{}\\'), Succeeded("null")]
+    outcomes: list[Succeeded | Failed] = [
+        Succeeded('"a \\\\ {b},\\""'),
+        Failed('{"type":"E","message":"m"}', 'line 1\n"{}\\'),
+        Succeeded("null"),
+    ]
     statuses, claims = store.turn(list(zip(attempts, outcomes, strict=True)), following)
     assert [statuses[attempt.token] for attempt in attempts] == ["SUCCESS", "FAILURE", "SUCCESS"]
     assert set(claims) == {job.token for job in following}

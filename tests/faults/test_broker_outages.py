@@ -68,7 +68,12 @@ def test_memory_alarm(faulty: FaultyStack, report: Report) -> None:
     with faulty.load("alarm", (OUTAGE_S + 4) * RATE) as load:
         _submit_what_takes_a_while(faulty.stack.client)
         seen = [0]  # before the alarm, which takes a while to raise: the workers may have taken all by then
-        wait_until(lambda: seen.append(faulty.messages_ready()) or seen[-1] > 0, 10.0, "messages wait in the broker")
+
+        def messages_wait() -> bool:
+            seen.append(faulty.messages_ready())
+            return seen[-1] > 0
+
+        wait_until(messages_wait, 10.0, "messages wait in the broker")
         control("set_vm_memory_high_watermark", "0.0000001")
         finished, left_before = faulty.checker.finished(), seen[-1]
         load.release_at(RATE)

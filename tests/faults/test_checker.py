@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import psycopg
@@ -33,10 +33,10 @@ class Bench:
 
     def run(self, task_id: UUID, result: str) -> None:
         """Claim, execute, finish."""
-        identity = {"task_id": task_id, "token": uuid4(), "worker": "w"}
-        self._execute(CLAIM, identity | {"series": 1})
-        self.execute(task_id, identity["token"])
-        ended = turn_parameters([(Attempt(task_id, identity["token"], "effects.quick"), Succeeded(result))])
+        token = uuid4()
+        self._execute(CLAIM, {"task_id": task_id, "token": token, "worker": "w", "series": 1})
+        self.execute(task_id, token)
+        ended = turn_parameters([(Attempt(task_id, token, "effects.quick"), Succeeded(result))])
         self._execute(TURN, ended | {"worker": "w"})
 
     def execute(self, task_id: UUID, token: UUID) -> None:
@@ -52,7 +52,7 @@ class Bench:
     def judge(self) -> Verdict:
         return self.checker.judge(self.accepted, extra_executions_bound=0)
 
-    def _execute(self, query: bytes, parameters: dict[str, Any]) -> None:
+    def _execute(self, query: LiteralString | bytes, parameters: dict[str, Any]) -> None:
         with psycopg.connect(self._database_url, autocommit=True) as connection:
             connection.execute(query, parameters)
 

@@ -39,6 +39,9 @@ SELECT task, status, result, error, args::json ->> 'number' AS number,
 FROM jobs j
 """
 
+#: Task, status, type of the error, outcomes of the attempts.
+Ending = tuple[str, str, str | None, tuple[str, ...]]
+
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -49,10 +52,11 @@ def test_killers_of_processes_and_workers_end_and_no_other_job_suffers(start_fau
     begun_at = time.monotonic()
     jobs = _run(ill, {"ill.works": GOOD, **killers}, LOSSES_LIMIT_S)
     ended_s = time.monotonic() - begun_at
-    assert _endings(jobs) == {
+    expected: dict[Ending, int] = {
         ("ill.works", "SUCCESS", None, ("SUCCESS",)): GOOD,
         **{(task, "FAILURE", "WorkerLost", ("LOST",) * MAX_LOSSES): count for task, count in killers.items()},
     }
+    assert _endings(jobs) == expected
     report.add(
         f"{PROCESS_KILLERS} jobs that kill their process, {WORKER_KILLERS} that kill their worker, among {GOOD} good ones",
         ill.broker.engine.name,
@@ -77,10 +81,11 @@ def test_limits_end_what_leaks_hangs_or_ignores_signals_and_the_pool_stays_whole
     begun_at = time.monotonic()
     jobs = _run(ill, {"ill.works": GOOD, **dict.fromkeys(limited, OF_EACH_LIMIT)}, LIMITS_LIMIT_S)
     ended_s = time.monotonic() - begun_at
-    assert _endings(jobs) == {
+    expected: dict[Ending, int] = {
         ("ill.works", "SUCCESS", None, ("SUCCESS",)): GOOD,
         **{(task, "FAILURE", error, ("FAILURE",)): OF_EACH_LIMIT for task, error in limited.items()},
     }
+    assert _endings(jobs) == expected
     report.add(
         f"{OF_EACH_LIMIT} jobs each that leak, hang, and ignore SIGTERM, among {GOOD} good ones",
         ill.broker.engine.name,
@@ -108,8 +113,8 @@ def _run(ill: FaultyStack, counts: Mapping[str, int], limit_s: float) -> list[di
         return connection.execute(_JOBS).fetchall()
 
 
-def _endings(jobs: list[dict[str, Any]]) -> Counter[tuple[str, str, str | None, tuple[str, ...]]]:
-    """Count task, status, type of the error, outcomes of the attempts. Raises AssertionError for a wrong result."""
+def _endings(jobs: list[dict[str, Any]]) -> Counter[Ending]:
+    """Count how the jobs ended. Raises AssertionError for a wrong result."""
     for job in jobs:
         assert job["result"] == (str(int(job["number"]) ** 2) if job["status"] == "SUCCESS" else None), job
     return Counter(

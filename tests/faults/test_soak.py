@@ -48,6 +48,7 @@ def test_nothing_grows(start_faulty: StartFaulty, report: Report) -> None:
     report.add(
         f"soak: {DURATION_S // 60} min at {RATE} jobs/s",
         faulty.broker.engine.name,
+        verdict=None,
         accepted=f"{len(load.accepted):,}",
         outcomes=f"{outcomes:,}",
         slowest_answer=f"{load.slowest_s:.2f} s",

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -57,7 +58,7 @@ def test_rolling_upgrade_loses_nothing(
         old_pids = {worker.pid for worker in faulty.stack.workers}
         pairs = list(zip(faulty.stack.workers, new.workers, strict=True))
         for some in (pairs[:2], pairs[2:]):
-            steps.take(lambda some=some: replace_parts(url, some))
+            steps.take(partial(replace_parts, url, some))
         steps.take(lambda: replace_parts(url, [(faulty.stack.scheduler, new.scheduler)]))
         steps.take(lambda: exchange_api(faulty.stack.api, new.api))
         wait_until(faulty.stack.client.is_ready, READY_LIMIT_S, "the later api is ready")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -248,7 +249,7 @@ def test_batches_with_the_same_keys_at_the_same_time_make_each_job_once(
         ordered = {"jobs": body["jobs"][:: -1 if reverse and number % 2 else 1]}
         answers.append(requests.post(f"{apis[number % 2].url}/jobs/batch", json=ordered, timeout=20))
 
-    run_at_once([lambda number=number: post(number) for number in range(6)])  # type: ignore[misc]
+    run_at_once([partial(post, number) for number in range(6)])
     assert [answer.status_code for answer in answers] == [202] * 6
     assert len({frozenset(answer.json()["task_ids"]) for answer in answers}) == 1
     assert hand.count(JOBS) == 600

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api_rig import Hand, RunningApi
+from tests.integration.conftest import StartApi
 
 ERROR = '{"type": "ValueError", "message": "no"}'
 PATHS = pytest.mark.parametrize("path", ["/status/", "/jobs/"])
@@ -45,8 +46,8 @@ def test_tag_changes_with_every_step_of_a_job(api: RunningApi, hand: Hand, path:
     assert len(set(tags)) == 6
 
 
-def test_tag_is_the_same_from_every_replica(start_api: object, hand: Hand) -> None:
-    first, second = start_api(), start_api()  # type: ignore[operator]
+def test_tag_is_the_same_from_every_replica(start_api: StartApi, hand: Hand) -> None:
+    first, second = start_api(), start_api()
     task_id = first.submit()
     hand.claim(task_id)
     assert len({api.get(f"/status/{task_id}").headers["etag"] for api in (first, second)}) == 1

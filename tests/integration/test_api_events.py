@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -173,7 +174,7 @@ def test_many_streams_share_one_query_at_a_time(api: RunningApi, hand: Hand) -> 
         hand.run(task_id)
     for client in clients:
         client.settimeout(10)
-        received = b"".join(iter(lambda client=client: client.recv(65536), b""))  # type: ignore[misc]
+        received = b"".join(iter(partial(client.recv, 65536), b""))
         assert b'"status":"SUCCESS"' in received
         client.close()
     wait_until(lambda: not api.services.watch.is_looking, "nobody looks any more")
@@ -216,7 +217,8 @@ def test_change_that_cannot_be_read_at_once_is_read_later(
     api: RunningApi, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task_id = api.submit()
-    read_status, failures = api.services.reader.read_status, []
+    read_status = api.services.reader.read_status
+    failures: list[UUID] = []
 
     async def fail_at_first(asked: UUID) -> Any:
         if len(failures) < 3:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import cast
 
 import pytest
 import requests
@@ -46,9 +47,14 @@ def connection_count(api: RunningApi) -> int:
     return len(api.server.server_state.connections)
 
 
+def connections(api: RunningApi) -> list[BoundedProtocol]:
+    """Return a copy: the api's thread changes the set."""
+    return cast("list[BoundedProtocol]", list(api.server.server_state.connections))
+
+
 def known_connections(api: RunningApi) -> list[BoundedProtocol]:
-    """Return those that have sent a request; a copy first, for the api's thread changes the set."""
-    return [one for one in tuple(api.server.server_state.connections) if one.is_known]
+    """Return those that have sent a request."""
+    return [one for one in connections(api) if one.is_known]
 
 
 def port_of(url: str) -> int:
@@ -185,7 +191,7 @@ def test_flood_of_requests_behind_a_wait_is_not_taken(api: RunningApi) -> None:
         client.settimeout(0.3)
         with pytest.raises(TimeoutError):
             client.sendall(request_bytes("GET", "/healthz") * 1_000_000)
-        assert max(len(connection.pipeline) for connection in api.server.server_state.connections) <= 64
+        assert max(len(connection.pipeline) for connection in connections(api)) <= 64
 
 
 def test_too_many_pipelined_requests_end_the_connection_after_the_first(api: RunningApi) -> None:

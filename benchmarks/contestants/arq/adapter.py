@@ -39,6 +39,6 @@ class Adapter(RedisResults):
 
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """As Job.result_info() reads them; what is pickled was written by our own worker."""
-        stored = self.redis.mget([RESULT_PREFIX + task_id for task_id in task_ids])
+        stored = self.values([RESULT_PREFIX + task_id for task_id in task_ids])
         results = [pickle.loads(value) if value else {"s": False} for value in stored]
         return [result["r"] if result["s"] else None for result in results]

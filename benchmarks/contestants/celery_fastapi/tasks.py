@@ -8,7 +8,7 @@ from celery_fastapi import create_app
 celery_app = Celery("tasks", broker=os.environ["CELERY_BROKER_URL"], backend=os.environ["CELERY_RESULT_BACKEND"])
 
 
-@celery_app.task  # type: ignore[untyped-decorator]  # Celery has no types
+@celery_app.task
 def add(x: int, y: int) -> int:
     return x + y
 

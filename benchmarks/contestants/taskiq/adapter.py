@@ -34,5 +34,5 @@ class Adapter(RedisResults):
 
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """As its result backend reads them; what is pickled was written by our own worker."""
-        stored = [pickle.loads(value) if value else {"is_err": True} for value in self.redis.mget(task_ids)]
+        stored = [pickle.loads(value) if value else {"is_err": True} for value in self.values(task_ids)]
         return [None if result["is_err"] else result["return_value"] for result in stored]

@@ -15,7 +15,7 @@ class Adapter(RedisResults):
     """A result is a key in Redis, and nothing else is in that database."""
 
     title = "FastAPI `def` route with send_task; Celery, four processes; RabbitMQ; results in Redis (Valkey without AOF)"
-    packages = ("celery", "kombu", "redis", "fastapi", "uvicorn", "pydantic")
+    packages: Sequence[str] = ("celery", "kombu", "redis", "fastapi", "uvicorn", "pydantic")
     queue_name = "celery"
     engine_names = ("rabbitmq", "valkey")
 
@@ -37,6 +37,6 @@ class Adapter(RedisResults):
 
     def read_results(self, task_ids: Sequence[str]) -> Sequence[object]:
         """As AsyncResult reads them."""
-        stored = self.redis.mget([KEY_PREFIX + task_id for task_id in task_ids])
+        stored = self.values([KEY_PREFIX + task_id for task_id in task_ids])
         metas = [json.loads(value) if value else {"status": "PENDING"} for value in stored]
         return [meta["result"] if meta["status"] == "SUCCESS" else None for meta in metas]

@@ -4,10 +4,11 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 
 from api import VERSION
 from api.app import create_app
@@ -20,8 +21,9 @@ from tests.api_rig import make_registry, make_settings
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     app = create_app(make_settings("postgresql://nowhere"), make_registry())
-    endpoint = next(route.endpoint for route in app.router.routes if getattr(route, "path", "") == "/openapi.json")
-    owner = endpoint.__self__
+    route = next(route for route in app.router.routes if isinstance(route, Route) and route.path == "/openapi.json")
+    assert isinstance(route.endpoint, MethodType)
+    owner = route.endpoint.__self__
     assert isinstance(owner, DocumentationEndpoints)
     return owner._make_schema()
 

@@ -51,4 +51,4 @@ def test_error_that_is_not_for_clients_says_nothing() -> None:
 
 
 def test_lone_surrogate_of_a_client_does_not_break_the_problem() -> None:
-    assert "\\ud800" in error_response(SCOPE, InvalidArgumentsError("\ud800")).body.decode()
+    assert "\\ud800" in bytes(error_response(SCOPE, InvalidArgumentsError("\ud800")).body).decode()

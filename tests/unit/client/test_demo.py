@@ -4,7 +4,6 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,7 @@ LIMIT_S: Final = 60
 
 
 @pytest.fixture
-def service(service: FakeService) -> Iterator[FakeService]:
+def service(service: FakeService) -> FakeService:
     """A service that can do what the demo asks for."""
     service.functions.update(
         add=lambda args: args["x"] + args["y"],
@@ -79,13 +78,13 @@ def test_failed_job_fails_it_and_does_not_hang(service: FakeService) -> None:
     handle = service.handle
     failure = {"type": "ValueError", "message": "no such colour"}
 
-    def fail(seen: Seen) -> object:
+    def fail(seen: Seen) -> Answer:
         answer = handle(seen)
         if seen.path.startswith("/status/"):
             answer.body.update(status="FAILURE", result=None, error=failure)
         return answer
 
-    service.handle = fail  # type: ignore[method-assign, assignment]
+    service.handle = fail  # type: ignore[method-assign]
     code, output, _ = run("--url", service.url, "--count", "3")
     assert code == 1
     assert "no such colour" in output

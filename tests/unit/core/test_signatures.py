@@ -25,7 +25,7 @@ from core.strict_json import FixedLimits
 from tests.unit.core.conftest import Load, WriteModule
 
 if TYPE_CHECKING:
-    from nowhere import Unknown
+    from nowhere import Unknown  # type: ignore[import-not-found]  # the point of a test
 
 LIMITS = FixedLimits(depth_limit=32, digits_limit=1000)
 UUID_1 = UUID("12345678-1234-5678-1234-567812345678")
@@ -359,10 +359,10 @@ def _star(*numbers: int) -> None: ...
 def _stars(x: int, **options: int) -> None: ...
 def _positional(x: int, /) -> None: ...
 def _unresolvable(x: "Unknown") -> None: ...
-def _syntax(x: "int |") -> None: ...  # noqa: F722  # the point of the test
+def _syntax(x: "int |") -> None: ...  # type: ignore[valid-type]  # noqa: F722  # the point of the test
 def _arbitrary(first: int, x: Plain) -> None: ...
 def _callable(x: Callable[[], int]) -> None: ...
-def _number(x: 3) -> None: ...  # type: ignore[valid-type]
+def _number(x: 3) -> None: ...  # type: ignore[valid-type]  # the same
 def _iterable(x: Iterable[int]) -> None: ...
 def _generator(x: Generator[int, None, None]) -> None: ...
 def _field_default(x: int = Field(gt=0)) -> None: ...
@@ -427,7 +427,14 @@ def test_wrong_call_is_refused_with_the_name_of_the_task(
 
 
 @pytest.mark.parametrize(
-    "value", [float("nan"), [float("inf")], "\0", "\ud800", {"a": Address.model_construct(street=float("nan"))}]
+    "value",
+    [
+        float("nan"),
+        [float("inf")],
+        "\0",
+        "\ud800",
+        {"a": Address.model_construct(street=float("nan"))},  # type: ignore[arg-type]  # the point of the test
+    ],
 )
 def test_call_with_a_value_that_cannot_be_stored_is_refused(value: Any) -> None:
     with pytest.raises(InvalidArgumentsError, match=r"shop\.task"):

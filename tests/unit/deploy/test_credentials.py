@@ -5,6 +5,7 @@ import re
 from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_password_hash_is_what_rabbitmq_documents() -> None:
 
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
-def test_rights_cover_every_queue_and_nothing_of_the_brokers_own(queue_type: str) -> None:
+def test_rights_cover_every_queue_and_nothing_of_the_brokers_own(queue_type: Literal["classic", "quorum"]) -> None:
     settings = Settings(database_url="postgresql://nowhere", broker_url="amqp://nowhere", queue_type=queue_type)
     assert all(re.search(QUEUES, broker_queue_name(name, settings)) for name in ("default", "mail.slow", "ä b"))
     assert not any(re.search(QUEUES, name) for name in ("amq.default", "amq.topic", "celery", "celeryev.1"))

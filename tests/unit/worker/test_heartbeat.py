@@ -66,7 +66,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(connection: Connection, tmp_path: Path) -> tuple[Heartbeat, ParentReports, threading.Event]:
-    settings = Settings(  # type: ignore[call-arg]
+    settings = Settings(
         database_url="postgresql://nowhere", broker_url="redis://nowhere", heartbeat_file=str(tmp_path / "heartbeat")
     )
     holdings = Holdings()

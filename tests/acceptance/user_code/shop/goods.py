@@ -44,8 +44,9 @@ def talks(word: str) -> None:
     logging.getLogger("shop").warning("%s by logging", word)
     structlog.get_logger().warning(f"{word} by structlog")
     print(f"{word} by print")
+    nothing: dict[str, str] = {}
     try:
-        {}[word]
+        nothing[word]
     except KeyError:
         logging.getLogger("shop").exception("%s with a traceback", word)
 
