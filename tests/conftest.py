@@ -20,7 +20,7 @@ import pytest
 import redis
 
 from core.settings import Settings
-from tests.engines import VALKEY_DATABASES, EngineProcess, private_postgres, private_valkey
+from tests.engines import VALKEY_DATABASES, EngineProcess, Started, private_postgres, private_valkey
 from tests.processes import children_of, describe, is_zombie
 from tests.rabbitmq import RabbitMQProcess, is_rabbitmq_installed, private_rabbitmq
 
@@ -41,7 +41,7 @@ _VHOST_NUMBERS: Final = count()
 _DIRECTORY_PREFIX: Final = "task-test-"
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
-ENGINES = pytest.StashKey[list[EngineProcess]]()
+ENGINES = pytest.StashKey[list[Started]]()
 ENGINE_DIRECTORY = pytest.StashKey[Path]()
 RABBITMQ = pytest.StashKey[RabbitMQProcess]()
 LEFT_OUT = pytest.StashKey[list[str]]()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from standalone.engines import Engine, Postgres, Valkey
 from tests.processes import descendants_of
@@ -19,6 +19,17 @@ STOP_LIMIT_S: Final = 20.0
 #: PostgreSQL that survives the death of its processes, not of the machine.
 FAST_POSTGRES: Final = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
 VALKEY_DATABASES: Final = 256
+
+
+class Started(Protocol):
+    """What the test run has started, and ends at its own end: an engine, or a whole service."""
+
+    @property
+    def pids(self) -> set[int]:
+        """All processes of it that the test run started itself."""
+
+    def kill(self) -> None:
+        """kill -9 it and all its processes, at once."""
 
 
 class EngineProcess:

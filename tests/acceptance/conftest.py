@@ -54,7 +54,7 @@ def running_service(
     }
     database_url = migrated_postgres.url.replace("@/postgres?", f"@/{name}?")
     stack = Stack(directory, database_url, broker.url, environment, {"scheduler": SCHEDULER})
-    request.config.stash[ENGINES].append(stack)  # type: ignore[arg-type]  # it has pids, and ends with the run
+    request.config.stash[ENGINES].append(stack)
     stack.start()
     yield Service(stack, broker, migrated_postgres, Checker(database_url, effects_log, RETRY_BASE_S))
     stack.kill()

@@ -53,7 +53,7 @@ class Ground:
         effects_log = self.directory / f"{name}.effects"
         environment = {**TASKS, "EFFECTS_LOG": str(effects_log), **environments.get("", {})}
         stack = Stack(self.directory / name, database_url, broker_url, environment, environments)
-        self.config.stash[ENGINES].append(stack)  # type: ignore[arg-type]  # it has pids, and ends with the run
+        self.config.stash[ENGINES].append(stack)
         ends.callback(stack.kill)
         stack.start()
         return FaultyStack(stack, Checker(database_url, effects_log), self.broker, self.database)
