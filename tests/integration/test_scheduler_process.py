@@ -103,12 +103,16 @@ def test_it_waits_for_the_schema(tmp_path: Path, postgres: EngineProcess, valkey
         assert running.process.poll() is None
 
 
-def test_a_duty_that_dies_ends_the_process_with_its_reason(tmp_path: Path, database_url: str, valkey_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        connection.execute("ALTER TABLE live_jobs RENAME COLUMN published_at TO elsewhere")
-    with scheduler(tmp_path, DATABASE_URL=database_url, BROKER_URL=valkey_url) as running:
-        assert running.process.wait(10) == 1
-        assert running.events() == ["scheduler.started", "scheduler.failed", "scheduler.stopped"]
+def test_a_schema_that_does_not_fit_is_waited_out(tmp_path: Path, database_url: str, valkey_url: str) -> None:
+    """As between the two steps of an upgrade: what the database says ends no thread. (A defect does: see test_crew.)"""
+    rename = "ALTER TABLE live_jobs RENAME COLUMN {} TO {}"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(rename.format("published_at", "elsewhere").encode())
+        with scheduler(tmp_path, DATABASE_URL=database_url, BROKER_URL=valkey_url) as running:
+            running.wait_for("store.lost")
+            connection.execute(rename.format("elsewhere", "published_at").encode())
+            running.wait_for("store.restored")
+            assert running.process.poll() is None
 
 
 def test_a_setting_that_is_missing_is_named(tmp_path: Path) -> None:
