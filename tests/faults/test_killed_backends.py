@@ -153,7 +153,10 @@ def kill_in_mid_statement(faulty: FaultyStack, purpose: str) -> None:
 
     def lock_and_kill() -> bool:
         with psycopg.connect(faulty.stack.database_url) as blocking:
-            blocking.execute(LOCK)
+            try:
+                blocking.execute(LOCK)
+            except psycopg.errors.DeadlockDetected:  # it takes one table after the other, and so do others
+                return False
             until = time.monotonic() + LOCK_S
             while time.monotonic() < until:
                 if kill(faulty, purpose, must_wait=True):
