@@ -126,5 +126,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             socket.TCP_USER_TIMEOUT: keepalive.USER_TIMEOUT_MS,
         },
         "socket_connect_timeout": 5,
+        # A server that is frozen keeps its connections: without this, an acknowledgement waits for it without end.
+        "socket_timeout": 5,
         "health_check_interval": 10,
     }

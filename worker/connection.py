@@ -103,15 +103,19 @@ class LazyConnection:
 
         Raises one of DATABASE_ERRORS. Then, but for REFUSALS, the next call connects anew, maybe to another server.
         """
+        statements = self._statements
         try:
-            if self._statements is None:
+            if statements is None:
                 connection = connect(self._settings, self._application_name, self._statement_timeout_s, SESSION)
-                self._statements = Statements(connection)
-            return self._statements.execute(query, parameters)
+                statements = self._statements = Statements(connection)
+            return statements.execute(query, parameters)
         except REFUSALS:
             raise
         except DATABASE_ERRORS:
-            self.close()
+            if statements is not None:
+                statements.connection.close()
+                if self._statements is statements:  # another thread may have renewed it
+                    self._statements = None
             raise
 
     def renew(self) -> None:

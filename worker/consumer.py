@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.consumer.connection import Connection
-from celery.worker.consumer.consumer import Evloop
+from celery.worker.consumer.consumer import COLLECT_SOCKET_TIMEOUT, Evloop, bound_open_broker_sockets
 from celery.worker.consumer.tasks import Tasks as CeleryTasks
 from celery.worker.state import maybe_shutdown
 
@@ -49,6 +50,8 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     event_dispatcher = None
 
     _is_broker_lost = False
+    _tries = 0
+    _connected_at = 0.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -67,19 +70,24 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
     def register_with_event_loop(self, hub: Any) -> None:
         """Get ready for the messages of a new connection."""
         self.app.acknowledgements.register_with_event_loop(hub)
-        hub.call_repeatedly(TURN_S, self._turn)
+        # By way of call_soon: of what a timer raises, the loop lets out only some.
+        hub.call_repeatedly(TURN_S, hub.call_soon, self._turn)
         super().register_with_event_loop(hub)
 
     def on_ready(self) -> None:
         """Note that messages come from now on; Celery's signal follows, whose receivers may do anything."""
+        if self._is_broker_lost:
+            self._is_broker_lost = False
+            log.info(Event.BROKER_RESTORED, broker=self.connection.as_uri(), tries=self._tries)
+            self._tries = 0
         self._turn()
         super().on_ready()
 
     def _turn(self) -> None:
         """Do what the loop does once a second."""
-        watch = self.app.loop_watch
-        watch.turn()
-        watch.consumes = bool(self.app.amqp.queues.consume_from)
+        if state.should_stop is not None:
+            return
+        self.app.loop_watch.turn(works=bool(self.app.amqp.queues.consume_from))
         self.app.refused_messages.tell()
         for name in self.refused_queues.restored(self.connection):
             self.add_task_queue(name)
@@ -112,15 +120,13 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
         A broker that refuses our name and password is away, too: they may be about to be renewed.
         """
-        tries = 0
+        watch = self.app.loop_watch
+        # A single try may take long: a resolver, several addresses.
+        watch.let_off(works=watch.works)
 
         def note(error: Exception, _pause_s: float) -> None:
-            nonlocal tries
-            tries += 1
-            # Waiting for a broker is no fault of the worker's.
-            self.app.loop_watch.turn()
-            self.app.loop_watch.consumes = True
-            self.on_connection_error_after_connected(error)
+            self._tries += 1
+            self._note_broker_lost(error)
 
         while True:
             try:
@@ -132,21 +138,42 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
                 note(error, RECONNECT_S)
                 time.sleep(RECONNECT_S)
                 maybe_shutdown()
-        if self._is_broker_lost:
-            self._is_broker_lost = False
-            log.info(Event.BROKER_RESTORED, broker=conn.as_uri(), tries=tries)
+        watch.turn(works=watch.works)
+        self._connected_at = time.monotonic()
         return conn
 
+    def connect(self) -> Any:
+        """Connect. The connection is known from the beginning: it is closed even if it fails before its first use."""
+        self.connection = self.connection_for_read(heartbeat=self.amqheartbeat)
+        self.connection.transport.register_with_event_loop(self.connection.connection, self.hub)
+        return self.connection
+
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say once that the broker is away; Celery would add nine lines about its next version."""
+        """Close what is left of the connection, within a few seconds, and say once that the broker is away.
+
+        As Celery does it; but Celery adds nine lines about its next version.
+        """
+        self._note_broker_lost(exc)
+        connection, self.connection = self.connection, None
+        # It may be dead, and then its socket answers nothing.
+        bound_open_broker_sockets(connection, COLLECT_SOCKET_TIMEOUT)
+        with suppress(Exception):
+            connection.collect(socket_timeout=COLLECT_SOCKET_TIMEOUT)
+        with suppress(Exception):
+            connection.close()
+        if time.monotonic() - self._connected_at < RECONNECT_S:
+            time.sleep(RECONNECT_S)  # it takes connections and refuses what we do with them
+
+    def _note_broker_lost(self, error: Exception) -> None:
+        """Say it once. A worker that waits for a broker is well."""
+        self.app.loop_watch.let_off(works=True)
         if not self._is_broker_lost:
             self._is_broker_lost = True
-            log.warning(Event.BROKER_LOST, error=str(exc) or repr(exc), retry_s=RECONNECT_S)
+            log.warning(Event.BROKER_LOST, error=str(error) or repr(error), retry_s=RECONNECT_S)
 
     def on_close(self) -> None:
         """Stop taking messages. Those that wait for a slot of a stopping worker are due again at once, for other workers."""
         if state.should_stop is not None:
-            self.app.loop_watch.let_off()
             waiting = state.reserved_requests - state.active_requests
             self.app.reports.give_back([UUID(request.id) for request in waiting])
         super().on_close()

@@ -23,8 +23,9 @@ BEAT: Final = load_query("worker", "beat")
 LEAVE: Final = load_query("worker", "leave")
 
 INTERVAL_S: Final = 1.0
-#: Until it is well for the first time: a service that starts is ready as soon as its workers are.
+#: Until it is well for the first time, but not for long: a service that starts is ready as soon as its workers are.
 FIRST_INTERVAL_S: Final = 0.1
+START_S: Final = 30.0
 RECONNECT_PAUSE_S: Final = 0.5
 #: Messages that were taken ahead are given back when all slots have been busy with one attempt each for so long.
 PATIENCE_S: Final = 0.5
@@ -86,13 +87,15 @@ class Heartbeat(threading.Thread):
 
     def _beat_until_stopped(self) -> None:
         next_beat = time.monotonic()
+        started_by = next_beat + START_S
         while not self._stopping.is_set():
             try:
                 self._reports.wait(max(0.0, next_beat - time.monotonic()))
                 with self._fork_guard:
                     self._reports.write()
                     if time.monotonic() >= next_beat:
-                        next_beat = time.monotonic() + (INTERVAL_S if self._was_well else FIRST_INTERVAL_S)
+                        is_starting = not self._was_well and next_beat < started_by
+                        next_beat = time.monotonic() + (FIRST_INTERVAL_S if is_starting else INTERVAL_S)
                         self._beat()
                         self._note_success()
             except DATABASE_ERRORS as error:
@@ -107,13 +110,22 @@ class Heartbeat(threading.Thread):
             if self.is_alive():
                 self._connection.renew()  # the thread is in the middle of a statement
         try:
-            self._reports.write()
+            self._write_last_reports()
             self._reports.hand_back(self._holdings.held())
             self._connection.execute(LEAVE, self._row)
         except DATABASE_ERRORS as error:
             log.warning(Event.STORE_LOST, error=str(error).strip(), hint="the scheduler will rescue what was held")
         finally:
             self._connection.close()
+
+    def _write_last_reports(self) -> None:
+        """Write what is left. One with a defect, for which the worker ends perhaps, keeps nothing from being handed back."""
+        try:
+            self._reports.write()
+        except DATABASE_ERRORS:
+            raise
+        except Exception:
+            log.exception(Event.WORKER_FAILED, reason="a report could not be written; what it is about is rescued")
 
     def _note_failure(self, error: Exception) -> None:
         """Say it once: an idle worker has no other way to tell that it cannot reach the database."""

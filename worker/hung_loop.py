@@ -45,11 +45,11 @@ class HungLoop:
         self._ends_by: float | None = None
 
     def is_well(self) -> bool:
-        """Whether the loop turns and consumes. To be asked about once a second; acts when the loop has hung for too long."""
+        """Whether the loop does its work. To be asked about once a second; acts when it has hung for too long."""
         stalled_s = self._watch.look()
         if stalled_s < UNWELL_AFTER_S:
             self._is_told = False
-            return self._watch.is_turning and self._watch.consumes
+            return self._watch.works
         if not self._is_told:
             self._is_told = True
             log.error(

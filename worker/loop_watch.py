@@ -19,28 +19,24 @@ LATE_S: Final = 3.0
 
 
 class LoopWatch:
-    """Knows when the loop turned last. Nothing is judged before it has turned once, and while it is let off."""
+    """Knows when the loop turned last, and whether it does its work. Nothing is judged until it turns, or while let off."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._turned_at: float | None = None
         self._looked_at = self._judged_from = clock()
-        #: Whether the loop takes messages, or waits for a broker to take them from.
-        self.consumes = False
+        #: Whether the main thread takes messages, or waits for a broker to take them from.
+        self.works = False
 
-    def turn(self) -> None:
+    def turn(self, *, works: bool) -> None:
         """Note that the loop turns. For the main thread."""
+        self.works = works
         self._turned_at = self._clock()
 
-    def let_off(self) -> None:
-        """Judge nothing until the loop turns again: it has ended, on purpose. For the main thread."""
+    def let_off(self, *, works: bool) -> None:
+        """Judge nothing until the loop turns again: it has not begun, or has ended, on purpose. For the main thread."""
+        self.works = works
         self._turned_at = None
-        self.consumes = False
-
-    @property
-    def is_turning(self) -> bool:
-        """Whether the loop has begun, and not ended."""
-        return self._turned_at is not None
 
     def look(self) -> float:
         """Return for how many seconds the loop has stood still; to be called about once a second.

@@ -77,6 +77,11 @@ class ServiceWorker(Worker):  # type: ignore[misc]  # Celery has no types
         self.drain = drain
         super().on_before_init(**options)
 
+    def stop(self, in_sighandler: bool = False, exitcode: int | None = None) -> None:
+        """Stop in order; the main loop turns no more, on purpose."""
+        self.app.loop_watch.let_off(works=False)
+        super().stop(in_sighandler, exitcode)
+
     def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002  # Celery's signature
         """Install the signal handlers; Celery calls this when the pool's processes run."""
         self.drain.handle_signals()

@@ -12,11 +12,13 @@ from core.events import Event
 #: A queue that was refused is tried again after this time.
 RETRY_S: Final = 10.0
 
+_PROBE: Final = "probe"
+
 log = structlog.get_logger()
 
 
 class RefusedQueues:
-    """Keeps what is refused out of Celery's selection of queues. Each is declared on a channel of its own first.
+    """Keeps what is refused out of Celery's selection of queues. Each is tried on a channel of its own first.
 
     RabbitMQ closes the channel on which it refuses something (AMQP 0-9-1, 4.1.3), and with it all of its consumers.
     """
@@ -32,24 +34,35 @@ class RefusedQueues:
         """Select the queues that can be had on a new connection."""
         self._queues.select(list(self._queues))
         for name in list(self._queues):
-            self._try(connection, name)
+            if self._try(connection, name) and name in self._refused:
+                self._refused.discard(name)
+                log.info(Event.QUEUE_RESTORED, queue=name)
         self._queues.deselect(list(self._refused))
         self._next_at = self._clock() + RETRY_S
 
     def restored(self, connection: Any) -> Iterator[str]:
-        """Yield the names of queues that can be had again; looks only now and then."""
+        """Yield the names of queues that can be had again, to be consumed from; looks only now and then."""
         if not self._refused or self._clock() < self._next_at:
             return
         self._next_at = self._clock() + RETRY_S
         for name in sorted(self._refused):
             if self._try(connection, name):
                 yield name
+                self._refused.discard(name)
+                log.info(Event.QUEUE_RESTORED, queue=name)
 
     def _try(self, connection: Any, name: str) -> bool:
         channel = connection.channel()
         try:
-            self._queues[name](channel).declare()
+            queue = self._queues[name](channel)
+            queue.declare()
+            if connection.transport.driver_type == "amqp":
+                # A right to read may be missing, or somebody else may be the only one who reads. What comes goes back.
+                channel.basic_qos(0, 1, False)
+                queue.consume(_PROBE, callback=_leave, no_ack=False)
         except connection.channel_errors as error:
+            if not getattr(channel, "was_closed", True):
+                raise  # it is about another channel
             if name not in self._refused:
                 self._refused.add(name)
                 log.warning(Event.QUEUE_REFUSED, queue=name, error=str(error), retry_s=RETRY_S)
@@ -57,7 +70,8 @@ class RefusedQueues:
         finally:
             with suppress(*connection.channel_errors):
                 channel.close()
-        if name in self._refused:
-            self._refused.discard(name)
-            log.info(Event.QUEUE_RESTORED, queue=name)
         return True
+
+
+def _leave(_message: Any) -> None:
+    """Leave a message unacknowledged: the end of the channel gives it back."""

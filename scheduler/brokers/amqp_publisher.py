@@ -45,17 +45,17 @@ class AmqpPublisher:
             self._connection = _connect(settings)
             self._connection.on_blocked = self._on_blocked
             self._connection.on_unblocked = self._on_unblocked
-            self._open_channel()
+            self._channel = self._connection.channel()
+            self._channel.events["basic_ack"].add(self._on_ack)
+            self._channel.events["basic_nack"].add(self._on_nack)
+            self._channel.events["basic_return"].add(self._on_return)
+            self._begin_confirms()
 
-    def _open_channel(self) -> None:
-        self._templates.clear()
+    def _begin_confirms(self) -> None:
+        """Let the broker confirm what is published on the channel, which is new."""
         self._last_tag = 0
         self._lowest_tag = 1
         self._unconfirmed: set[int] = set()
-        self._channel = self._connection.channel()
-        self._channel.events["basic_ack"].add(self._on_ack)
-        self._channel.events["basic_nack"].add(self._on_nack)
-        self._channel.events["basic_return"].add(self._on_return)
         self._channel.confirm_select()
 
     def ready(self, queue: str) -> int:
@@ -104,14 +104,17 @@ class AmqpPublisher:
 
     @contextmanager
     def _of_queue(self, name: str, operation: str) -> Iterator[None]:
-        """Turn what the broker has against one queue into QueueRefusedError. It closes the channel: a new one is opened."""
+        """Turn what the broker has against one queue into QueueRefusedError.
+
+        It closes the channel by that; py-amqp opens it again, with the same number, before it raises.
+        """
         if len(name.encode()) > LONGEST_NAME_BYTES:
             raise QueueRefusedError(f"{operation:.80}...: the name is longer than {LONGEST_NAME_BYTES} bytes")
         with _translated(operation):
             try:
                 yield
             except ChannelError as error:
-                self._open_channel()
+                self._begin_confirms()
                 raise QueueRefusedError(f"{operation}: {error}") from error
 
     def _write(self, queue: str, jobs: Sequence[DueJob]) -> None:

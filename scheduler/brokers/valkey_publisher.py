@@ -1,6 +1,7 @@
 """Valkey or Redis: messages in the form of kombu's virtual transport, which a Celery worker reads from a list."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,8 +25,8 @@ SOCKET_TIMEOUT_S: Final = 10.0
 #: Messages in one LPUSH: the server does nothing else meanwhile.
 MESSAGES_PER_COMMAND: Final = 500
 
-#: How the server begins an error that is one key's: it is no list, or we may not use it.
-_OF_KEY: Final = ("WRONGTYPE", "NOPERM")
+#: How the server begins an error about a key that is no list; a pipeline puts a text of its own before it.
+_NO_LIST: Final = re.compile(r"(^|caused error: )WRONGTYPE ")
 
 _SERIES_MARK: Final = str(message.SERIES_MARK).encode()
 _TAG_MARK: Final = b"<the delivery tag>"
@@ -121,8 +122,7 @@ def _translated(operation: str) -> Iterator[None]:
     try:
         yield
     except redis.ResponseError as error:
-        # A pipeline puts a text of its own before the server's.
-        kind = QueueRefusedError if any(word in str(error) for word in _OF_KEY) else BrokerUnavailableError
-        raise kind(f"{operation}: {error}") from error
+        is_of_key = isinstance(error, redis.exceptions.NoPermissionError) or _NO_LIST.search(str(error))
+        raise (QueueRefusedError if is_of_key else BrokerUnavailableError)(f"{operation}: {error}") from error
     except (redis.RedisError, KombuError, OSError) as error:
         raise BrokerUnavailableError(f"{operation}: {type(error).__name__}: {error}") from error

@@ -3,7 +3,7 @@
 import json
 import random
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -51,6 +51,13 @@ class DamagedAmqp:
                 self._send(properties, b"" if self._rng.random() < 0.2 else self._damaged_body())
                 continue
             self._connection = None
+        self.close()
+
+    def publish_nested(self, depths: Iterable[int]) -> None:
+        """Publish valid messages, each with one more header: a list in a list in a list, so deep."""
+        for depth in depths:
+            headers = headers_of(self._rng) | {"x": self._value(depth)}
+            self._send(bytes(Message(application_headers=headers)._serialize_properties()), BODY)
         self.close()
 
     def close(self) -> None:

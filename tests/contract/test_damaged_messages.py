@@ -2,6 +2,9 @@
 
 import random
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import kombu
 import pytest
@@ -45,6 +48,30 @@ def test_a_thousand_damaged_messages_end_nothing(rig: WorkerRig) -> None:
     counts = [int(re.search(r"count=(\d+)", line)[1]) for line in told]  # type: ignore[index]
     assert 1 <= len(told) <= 2 * len(Fault)
     assert sum(counts) >= 1
+
+
+def test_headers_of_any_depth_end_nothing(rabbitmq_url: str, database_url: str) -> None:
+    """Where reading them ends depends on how deep the reader stands in calls itself: one depth may be both."""
+    with closing(WorkerRig(Settings(database_url=database_url, broker_url=rabbitmq_url))) as rig:
+        worker = rig.start_worker()
+        rig.finished(rig.submit("tasks.add", x=1, y=1))
+        queue = broker_queue_name(DEFAULT_QUEUE, rig.settings)
+        with deep_recursion():
+            DamagedAmqp(rabbitmq_url, queue, random.Random(SEED)).publish_nested(range(880, 1_010))
+        assert rig.finished(rig.submit("tasks.add", x=2, y=2)).result == "4"
+        logged = rig.stop_worker(worker)
+        assert "Traceback" not in logged
+        assert "broker.lost" not in logged
+        assert rig.messages_left() == 0
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Let the publisher write what no reader can read."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(5_000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 #: Headers, and why they are refused.

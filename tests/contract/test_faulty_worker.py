@@ -37,7 +37,6 @@ def test_worker_whose_main_loop_hangs(rig: WorkerRig, mark: Path, tmp_path: Path
     hung_at = time.monotonic()
     wait_for(lambda: not is_well(rig), "the worker not to count as alive", UNWELL_AFTER_S + BEAT_AGE_S + GRACE_S)
     assert time.time() - heartbeat.stat().st_mtime > BEAT_AGE_S - 1.0
-    assert not are_due(rig, waiting)
     wait_for(lambda: are_due(rig, waiting), "what waits to be given back", GIVE_UP_AFTER_S + GRACE_S)
     assert time.monotonic() - hung_at > GIVE_UP_AFTER_S - 2.0
     beat = beats(rig)

@@ -5,10 +5,9 @@ the middle of the message, which leaves the connection useless.
 """
 
 from collections.abc import Callable
-from struct import unpack_from
 from typing import Any, Final
 
-from amqp.basic_message import Message as AmqpMessage
+from amqp.exceptions import UnexpectedFrame
 from amqp.method_framing import frame_handler
 from kombu.transport import pyamqp
 
@@ -32,6 +31,13 @@ class Channel(pyamqp.Channel):  # type: ignore[misc]  # kombu has no types
     """Delivers our messages."""
 
     Message = Message
+
+    #: Whether the broker has closed it. py-amqp opens it again at once, but without its consumers.
+    was_closed = False
+
+    def _do_revive(self) -> None:
+        self.was_closed = True
+        super()._do_revive()
 
 
 class Connection(pyamqp.Connection):  # type: ignore[misc]  # kombu has no types
@@ -64,19 +70,13 @@ def tolerant_frame_handler(connection: Any, callback: Callable[..., None]) -> Ca
         kind, channel, payload = frame
         try:
             return bool(handle(frame))
-        except Exception:
-            # It may also be what became of a message without a body, which is delivered with its header.
-            if kind != _HEADER_FRAME or _is_readable(payload):
+        except Exception as error:
+            if kind != _HEADER_FRAME:
                 raise
-            return bool(handle((kind, channel, bytes(payload[:_FIXED_BYTES]) + _NO_PROPERTIES)))
+            try:
+                return bool(handle((kind, channel, bytes(payload[:_FIXED_BYTES]) + _NO_PROPERTIES)))
+            except UnexpectedFrame:
+                # The header was read: a message without a body is delivered with it, and that is what has failed.
+                raise error from None
 
     return handle_frame
-
-
-def _is_readable(header: Any) -> bool:
-    (class_id,) = unpack_from(">H", header)
-    try:
-        AmqpMessage()._load_properties(class_id, header, _FIXED_BYTES)  # py-amqp has no public name for it
-    except Exception:  # noqa: BLE001  # whatever a parser raises
-        return False
-    return True

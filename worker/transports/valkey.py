@@ -3,6 +3,7 @@
 Taking it has removed it from its list already, so nothing is left to acknowledge.
 """
 
+from collections.abc import Callable
 from queue import Empty
 from typing import Any, ClassVar
 
@@ -10,6 +11,14 @@ from kombu.transport import redis, virtual
 from redis.exceptions import RedisError
 
 from worker.message_gate import Fault, RefusedMessages, UnreadableMessageError
+
+
+class HandlerError(Exception):
+    """What the consumer raised for an entry that is a message: not the entry's fault."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Message(virtual.Message):  # type: ignore[misc]  # kombu has no types
@@ -26,18 +35,31 @@ class Channel(redis.Channel):  # type: ignore[misc]  # kombu has no types
     Message = Message
     refused: ClassVar[RefusedMessages]
 
+    def basic_consume(
+        self, queue: str, no_ack: bool, callback: Callable[[Any], Any], consumer_tag: str, **options: Any
+    ) -> Any:
+        """Consume, with what the callback raises marked as such."""
+
+        def handle(message: Any) -> Any:
+            try:
+                return callback(message)
+            except Exception as error:
+                raise HandlerError(error) from error
+
+        return super().basic_consume(queue, no_ack, handle, consumer_tag, **options)
+
     def _brpop_read(self, **options: Any) -> Any:
+        fault: Fault
+        example: object
         try:
             return super()._brpop_read(**options)
+        except HandlerError as error:
+            raise error.error from None
         except UnreadableMessageError as error:
-            fault: Fault
-            example: object
             fault, example = error.fault, error.example
         except (RedisError, OSError, Empty):
             raise
-        except Exception as error:
-            if self.connection.is_delivering:
-                raise  # not the entry's fault
+        except Exception as error:  # noqa: BLE001  # whatever a parser raises
             fault, example = Fault.FORM, error
         self.refused.note(fault, example)
         return True
@@ -47,16 +69,6 @@ class Transport(redis.Transport):  # type: ignore[misc]  # kombu has no types
     """For redis:// and the like."""
 
     Channel = Channel
-
-    #: Whether an entry was read and is on its way to the consumer.
-    is_delivering = False
-
-    def _deliver(self, message: Any, queue: str) -> None:
-        self.is_delivering = True
-        try:
-            super()._deliver(message, queue)
-        finally:
-            self.is_delivering = False
 
 
 def _readable(payload: Any) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from worker import consumer
 from worker.consumer import Consumer
 from worker.loop_watch import LoopWatch
+from worker.message_gate import RefusedMessages
+from worker.refused_queues import RefusedQueues
 
 
 class RefusingConnection:
@@ -18,6 +20,14 @@ class RefusingConnection:
 
     def __init__(self, refusals: int) -> None:
         self.refusals = refusals
+        self.is_closed = False
+        self.transport = None
+
+    def collect(self, socket_timeout: float) -> None:
+        assert socket_timeout > 0.0
+
+    def close(self) -> None:
+        self.is_closed = True
 
     def as_uri(self) -> str:
         return "amqp://worker:**@rabbitmq//"
@@ -30,7 +40,12 @@ class RefusingConnection:
 
 def make_consumer() -> Any:
     worker = Consumer.__new__(Consumer)
-    worker.app = SimpleNamespace(loop_watch=LoopWatch())
+    queues = SimpleNamespace(consume_from={"default": None})
+    worker.app = SimpleNamespace(
+        loop_watch=LoopWatch(), refused_messages=RefusedMessages(), amqp=SimpleNamespace(queues=queues)
+    )
+    worker.refused_queues = RefusedQueues(queues)
+    worker.init_callback = None
     return worker
 
 
@@ -39,10 +54,15 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer, "RECONNECT_S", 0.0)
 
 
+def get_ready(worker: Any, connection: RefusingConnection) -> None:
+    """Connect, and take messages from then on."""
+    worker.connection = worker.ensure_connected(connection)
+    worker.on_ready()
+
+
 def test_worker_waits_until_its_password_is_taken() -> None:
-    connection = RefusingConnection(refusals=3)
     with capture_logs() as logs:
-        assert make_consumer().ensure_connected(connection) is connection
+        get_ready(make_consumer(), RefusingConnection(refusals=3))
     assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
     assert "ACCESS_REFUSED" in logs[0]["error"]
     assert logs[1]["tries"] == 3
@@ -50,29 +70,42 @@ def test_worker_waits_until_its_password_is_taken() -> None:
 
 def test_broker_that_is_there_is_not_spoken_of() -> None:
     with capture_logs() as logs:
-        make_consumer().ensure_connected(RefusingConnection(refusals=0))
+        get_ready(make_consumer(), RefusingConnection(refusals=0))
     assert logs == []
 
 
-def test_lost_connection_is_one_line_and_so_is_the_next_one() -> None:
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_lost_connection_is_one_line_is_closed_and_is_back_in_another_line(refusals: int) -> None:
     worker = make_consumer()
+    lost = worker.connection = RefusingConnection(refusals=0)
     with capture_logs() as logs:
         worker.on_connection_error_after_connected(ConnectionResetError(104, "reset"))
         assert [line["event"] for line in logs] == ["broker.lost"]
-        worker.ensure_connected(RefusingConnection(refusals=2))
+        assert (lost.is_closed, worker.connection) == (True, None)
+        get_ready(worker, RefusingConnection(refusals))
     assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
 
 
-def test_connection_that_is_back_at_once_is_said_to_be_back() -> None:
+def test_broker_that_takes_connections_and_refuses_their_use_is_told_of_once() -> None:
     worker = make_consumer()
     with capture_logs() as logs:
-        worker.on_connection_error_after_connected(ConnectionResetError(104, "reset"))
-        worker.ensure_connected(RefusingConnection(refusals=0))
+        for _ in range(5):
+            worker.connection = worker.ensure_connected(RefusingConnection(refusals=0))
+            worker.on_connection_error_after_connected(ConnectionError("READONLY"))
+        get_ready(worker, RefusingConnection(refusals=0))
     assert [line["event"] for line in logs] == ["broker.lost", "broker.restored"]
 
 
 def test_waiting_for_a_broker_is_no_hung_loop() -> None:
     worker = make_consumer()
     worker.ensure_connected(RefusingConnection(refusals=1))
-    assert worker.app.loop_watch.is_turning
-    assert worker.app.loop_watch.consumes
+    assert worker.app.loop_watch.works
+
+
+def test_a_stopping_worker_turns_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = make_consumer()
+    get_ready(worker, RefusingConnection(refusals=0))
+    worker.app.loop_watch.let_off(works=False)
+    monkeypatch.setattr("celery.worker.state.should_stop", 0)
+    worker._turn()
+    assert not worker.app.loop_watch.works

@@ -11,10 +11,10 @@ import pytest
 
 from core.settings import Settings
 from worker import heartbeat as module
-from worker.attempt_store import GIVE_BACK, AttemptStore
+from worker.attempt_store import GIVE_BACK, HAND_BACK, AttemptStore
 from worker.connection import LazyConnection
 from worker.drain import Drain
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import LEAVE, Heartbeat
 from worker.holdings import Holdings
 from worker.hung_loop import HungLoop
 from worker.interruption import Interruption
@@ -43,6 +43,9 @@ class Connection:
         self._errors = list(errors)
         self.statements: list[str] = []
         self.has_taken = threading.Event()
+
+    def fail_next(self, error: Exception) -> None:
+        self._errors.append(error)
 
     def execute(self, query: str, _parameters: dict[str, Any]) -> list[Any]:
         if self._errors:
@@ -73,8 +76,7 @@ def make(connection: Connection, tmp_path: Path) -> tuple[Heartbeat, ParentRepor
     lazy = cast("LazyConnection", connection)
     reports = ParentReports(settings, AttemptStore(lazy, "w"), cast("Retrying", None), {})
     watch = LoopWatch()
-    watch.turn()
-    watch.consumes = True
+    watch.turn(works=True)
     no_slot: Callable[[int], None] = lambda _pid: None  # noqa: E731
     heartbeat = Heartbeat(
         settings,
@@ -136,3 +138,16 @@ def test_the_process_ends_even_if_leaving_fails(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(RuntimeError):
         drain.abort()
     assert codes == [70]
+
+
+def test_a_defect_in_a_report_keeps_nothing_from_being_handed_back(tmp_path: Path) -> None:
+    connection = Connection(RuntimeError("a defect"))
+    heartbeat, reports, has_ended = make(connection, tmp_path)
+    request = type("Request", (), {"time_start": 1.0})()
+    heartbeat._holdings.add(UUID(int=8), UUID(int=9), request)
+    reports.give_back([UUID(int=2)])
+    heartbeat.start()
+    assert has_ended.wait(LIMIT_S)
+    connection.fail_next(RuntimeError("again"))
+    heartbeat.stop(LIMIT_S)
+    assert connection.statements == [HAND_BACK, LEAVE]

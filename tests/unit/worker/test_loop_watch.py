@@ -52,8 +52,10 @@ class Rig:
         self.closed += 1
 
     def begin(self) -> None:
-        self.watch.turn()
-        self.watch.consumes = True
+        self.turn()
+
+    def turn(self) -> None:
+        self.watch.turn(works=True)
 
     def looks(self, seconds: float, each: Callable[[], object] = lambda: None) -> list[bool]:
         """Look once a second for so long; return what each look says."""
@@ -84,14 +86,21 @@ def hold(rig: Rig, *, begun: bool) -> Any:
 def test_loop_that_turns_and_consumes_is_well(rig: Rig) -> None:
     assert rig.looks(2) == [False, False]  # it has not begun
     rig.begin()
-    assert all(rig.looks(60, each=rig.watch.turn))
+    assert all(rig.looks(60, each=rig.turn))
 
 
 def test_loop_that_consumes_nothing_is_not_well(rig: Rig) -> None:
     rig.begin()
-    rig.watch.consumes = False
-    assert not any(rig.looks(60, each=rig.watch.turn))
+    assert not any(rig.looks(60, each=lambda: rig.watch.turn(works=False)))
     assert rig.closed == 0
+
+
+def test_worker_that_waits_for_its_broker_is_well_however_long_a_try_takes(rig: Rig) -> None:
+    rig.begin()
+    rig.watch.let_off(works=True)
+    assert all(rig.looks(600))
+    rig.watch.turn(works=True)  # the broker is there again
+    assert rig.looks(UNWELL_AFTER_S)[-1] is False
 
 
 def test_loop_that_stands_still_is_ill_after_ten_seconds_and_given_up_after_twenty(rig: Rig) -> None:
@@ -141,7 +150,7 @@ def test_process_that_was_stopped_gets_its_time_again(rig: Rig) -> None:
 
 def test_loop_that_has_ended_is_not_judged(rig: Rig) -> None:
     rig.begin()
-    rig.watch.let_off()
+    rig.watch.let_off(works=False)
     assert not any(rig.looks(600))
     assert rig.closed == 0
 
@@ -151,7 +160,7 @@ def test_loop_that_recovers_in_time_is_well_again_and_told_of_anew(rig: Rig) -> 
     with capture_logs() as logs:
         for _ in range(2):
             rig.looks(GIVE_UP_AFTER_S - 2)
-            assert all(rig.looks(5, each=rig.watch.turn))
+            assert all(rig.looks(5, each=rig.turn))
     assert [line["event"] for line in logs] == ["worker.hung"] * 2
 
 
