@@ -12,6 +12,7 @@ from tests.faults.faulty_stack import FaultyStack, judge
 from tests.faults.load import MIX, submit_in_batches
 from tests.faults.report import Report
 from tests.faults.sizes import size
+from tests.processes import standing_still
 from tests.rabbitmq import RabbitMQProcess
 
 pytestmark = pytest.mark.timeout(size(180, 900))
@@ -21,6 +22,8 @@ REPUBLISHED_LIMIT_S: Final = 60.0
 #: A submission is answered within this time, whatever ails the broker.
 ANSWER_LIMIT_S: Final = 1.0
 OUTAGE_S: Final = size(5, 120)
+#: Longer than it takes to miss two heartbeats of RabbitMQ, and to give up a worker that hangs.
+FREEZE_S: Final = 70
 RATE: Final = 50
 
 
@@ -58,6 +61,31 @@ def test_stopped_broker(faulty: FaultyStack, report: Report) -> None:
     assert not load.refusals
     assert load.slowest_s < ANSWER_LIMIT_S
     assert verdict.is_good, verdict
+
+
+@pytest.mark.full_only
+def test_frozen_broker(faulty: FaultyStack, report: Report) -> None:
+    """It keeps its connections and answers nothing. No worker is taken for a hung one that only waits for it."""
+    with faulty.load("frozen", (FREEZE_S + 4) * RATE, rate=RATE) as load:
+        faulty.checker.wait_finished(RATE)
+        pids = faulty.stack.pids
+        assert faulty.broker.pid is not None
+        with standing_still(faulty.broker.pid):
+            time.sleep(FREEZE_S)
+        back_at = time.time()
+        recovered_s = faulty.checker.recovery_s(back_at, 60.0)
+        verdict = faulty.conclude(load, back_at, extra_executions_bound=0)
+    report.add(
+        f"broker frozen for {FREEZE_S} s under {RATE} jobs/s",
+        faulty.broker.engine.name,
+        verdict,
+        slowest_answer=f"{load.slowest_s:.2f} s",
+    )
+    assert recovered_s < 30.0
+    assert not load.refusals
+    assert verdict.is_good, verdict
+    assert not faulty.logged(Event.WORKER_HUNG)
+    assert faulty.stack.pids == pids
 
 
 # only RabbitMQ refuses what is published when its memory or its disk is nearly full

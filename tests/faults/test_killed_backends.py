@@ -32,7 +32,7 @@ from tests.tcp_proxy import TcpProxy
 SAMPLE: Final = 4
 SEED: Final = 14
 #: A statement comes within this time: of some purposes only now and then.
-STATEMENT_LIMIT_S: Final = 90.0
+STATEMENT_LIMIT_S: Final = 240.0
 #: All statements wait for so long at a time.
 LOCK_S: Final = 2.0
 #: It has a statement once a minute.
