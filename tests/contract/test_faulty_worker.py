@@ -14,7 +14,7 @@ from worker.hung_loop import GIVE_UP_AFTER_S, UNWELL_AFTER_S
 
 MODULES = f"tasks,{TASKS},tests.contract.faulty_worker"
 #: What a busy machine may add.
-GRACE_S = 10.0
+GRACE_S = 30.0
 END_LIMIT_S = 60.0
 
 #: What the api allows the last beat of one that is well.
