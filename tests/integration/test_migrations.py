@@ -60,10 +60,14 @@ class Migrator:
         last = self._lines()[-1]
         return last["event"], last["revision"]
 
-    def fail(self) -> str:
-        """Return what it wrote when it failed."""
+    def fail(self) -> None:
+        """Wait until it has failed."""
         assert self._process.wait(LIMIT_S) == 1
-        return self._log_path.read_text()
+
+    def kill(self) -> None:
+        """kill -9 it."""
+        self._process.kill()
+        self._process.wait(LIMIT_S)
 
     def _lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log_path.read_text().splitlines() if line.startswith("{")]
@@ -134,7 +138,18 @@ def test_interrupted_index_is_built_again(database_url: str, tmp_path: Path) -> 
     with transaction_on_jobs(database_url):
         interrupted = Migrator(database_url, tmp_path / "log", later)
         end_session(database_url)
-        assert "store.lost" in interrupted.fail()
+        interrupted.wait_for("store.lost")
+    assert interrupted.end() == ("schema.upgraded", LATER_REVISION)
+    assert ask(database_url, IS_VALID) is True
+
+
+def test_index_of_a_killed_migrator_is_built_again(database_url: str, tmp_path: Path) -> None:
+    later = make_later_code(tmp_path / "later", INDEX)
+    with transaction_on_jobs(database_url):
+        killed = Migrator(database_url, tmp_path / "log", later)
+        wait_until(lambda: ask(database_url, IS_VALID) is False, LIMIT_S, "it builds")
+        killed.kill()
+        end_session(database_url)
     assert ask(database_url, IS_VALID) is False
     assert Migrator(database_url, tmp_path / "log", later).end() == ("schema.upgraded", LATER_REVISION)
     assert ask(database_url, IS_VALID) is True
