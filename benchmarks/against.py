@@ -32,7 +32,7 @@ ROUND_TRIP_S: Final = 2.0
 WARM_UP_JOBS: Final = 400
 COUNTED_JOBS: Final = 2_000
 #: How often the work of the database is counted: how many jobs share a statement depends on the moment.
-COUNTS: Final = 5
+COUNTS: Final = 9
 
 NOW: Final = "now"
 BEFORE: Final = "before"
@@ -80,7 +80,10 @@ def compare(tree: WorkTree, engines: EngineSet, logs: Path, names: Sequence[str]
             if name != "submit":
                 yield pairs_section(name, measure_pairs(stacks, name, pairs))
         log = engines.log_path("postgres")
-        works = {name: [count_work(stack, log, COUNTED_JOBS) for _ in range(COUNTS)] for name, stack in stacks.items()}
+        works: dict[str, list[DatabaseWork]] = {NOW: [], BEFORE: []}
+        for _ in range(COUNTS):
+            for name, stack in stacks.items():
+                works[name].append(count_work(stack, log, COUNTED_JOBS))
         yield work_section(works[NOW], works[BEFORE])
 
 
