@@ -20,7 +20,7 @@ from core.events import Event
 from worker.loop_watch import TURN_S
 from worker.message_gate import Fault, UnreadableMessageError, checked_headers
 from worker.parent_reports import UnknownTask
-from worker.refused_queues import RefusedQueues
+from worker.queue_selection import QueueSelection
 
 #: While the broker is away, it is tried so often; Celery's own pauses grow to 32 s.
 RECONNECT_S: Final = 1.0
@@ -35,7 +35,7 @@ class Tasks(CeleryTasks):  # type: ignore[misc]  # Celery has no types
 
     def start(self, c: Any) -> None:
         """Leave out a queue that the broker refuses: declaring it would end the consumer of all others, too."""
-        c.refused_queues.leave_out(c.connection)
+        c.queue_selection.leave_out(c.connection)
         super().start(c)
 
     def qos_global(self, c: Any) -> bool:  # noqa: ARG002  # Celery's signature
@@ -55,7 +55,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.refused_queues = RefusedQueues(self.app.amqp.queues)
+        self.queue_selection = QueueSelection(self.app.amqp.queues)
 
     class Blueprint(bootsteps.Blueprint):  # type: ignore[misc]
         """The steps from the connection to the loop."""
@@ -89,7 +89,7 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]  # Celery has no types
             return
         self.app.loop_watch.turn(works=bool(self.app.amqp.queues.consume_from))
         self.app.refused_messages.tell()
-        for name in self.refused_queues.restored(self.connection):
+        for name in self.queue_selection.restored(self.connection):
             self.add_task_queue(name)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:

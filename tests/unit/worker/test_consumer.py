@@ -12,7 +12,7 @@ from worker import consumer
 from worker.consumer import Consumer
 from worker.loop_watch import LoopWatch
 from worker.message_gate import RefusedMessages
-from worker.refused_queues import RefusedQueues
+from worker.queue_selection import QueueSelection
 
 
 class RefusingConnection:
@@ -44,7 +44,7 @@ def make_consumer() -> Any:
     worker.app = SimpleNamespace(
         loop_watch=LoopWatch(), refused_messages=RefusedMessages(), amqp=SimpleNamespace(queues=queues)
     )
-    worker.refused_queues = RefusedQueues(queues)
+    worker.queue_selection = QueueSelection(queues)
     worker.init_callback = None
     return worker
 

@@ -1,4 +1,7 @@
-"""Queues that the broker does not let this worker have: another's declaration stands against ours, or a right is missing."""
+"""From which queues a worker consumes: from all that it shall serve, but for those that the broker does not let it have.
+
+Another's declaration may stand against ours, somebody else may be the only one who reads, or a right is missing.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +20,8 @@ _PROBE: Final = "probe"
 log = structlog.get_logger()
 
 
-class RefusedQueues:
-    """Keeps what is refused out of Celery's selection of queues. Each is tried on a channel of its own first.
+class QueueSelection:
+    """Keeps what is refused out of Celery's selection. Each queue is tried on a channel of its own first.
 
     RabbitMQ closes the channel on which it refuses something (AMQP 0-9-1, 4.1.3), and with it all of its consumers.
     """
@@ -34,9 +37,8 @@ class RefusedQueues:
         """Select the queues that can be had on a new connection."""
         self._queues.select(list(self._queues))
         for name in list(self._queues):
-            if self._try(connection, name) and name in self._refused:
-                self._refused.discard(name)
-                log.info(Event.QUEUE_RESTORED, queue=name)
+            if self._try(connection, name):
+                self._take(name)
         self._queues.deselect(list(self._refused))
         self._next_at = self._clock() + RETRY_S
 
@@ -48,10 +50,15 @@ class RefusedQueues:
         for name in sorted(self._refused):
             if self._try(connection, name):
                 yield name
-                self._refused.discard(name)
-                log.info(Event.QUEUE_RESTORED, queue=name)
+                self._take(name)
+
+    def _take(self, name: str) -> None:
+        if name in self._refused:
+            self._refused.discard(name)
+            log.info(Event.QUEUE_RESTORED, queue=name)
 
     def _try(self, connection: Any, name: str) -> bool:
+        """Whether the queue can be declared and consumed from; says it once when not."""
         channel = connection.channel()
         try:
             queue = self._queues[name](channel)
